@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from queuectl.client import schedules
-from queuectl.client.schedule_findings import findings
+from queuectl.client.findings import of_schedules
 from queuectl.client.schedule_views import view
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import HOOKS, JobState
@@ -119,7 +119,7 @@ def test_a_run_that_has_not_ended_well_in_time_is_late(store: Store, clock: Manu
     assert alerts(store) == ["late"]
     seen = view(store, "ada", "tick")
     assert (seen.late, seen.overdue, seen.streak and seen.streak.job) == (True, False, job.id)
-    assert [finding.code for finding in findings(store)] == ["schedule_run_late"]
+    assert [finding.code for finding in of_schedules(store)] == ["schedule_run_late"]
     clock.forward(60)
     finish(store, grip, job)
     look(store)

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from queuectl.client.explaining import explain
-from queuectl.client.hook_findings import findings
+from queuectl.client.findings import of_hooks
 from queuectl.client.hooks import of_job
 from queuectl.domain.job import HOOKS, Job, JobState, Spec
 from queuectl.domain.lifecycle import Cause, GivenBack, Lost, Started
@@ -130,16 +130,16 @@ def test_what_gave_up_is_a_finding_until_somebody_has_looked_after_it(store: Sto
     grip = a_grip(store)
     store.insert([a_job(spec=SPEC._replace(on_failure=None, max_retries=0))])
     finish(store, grip, claim_one(store, grip), exit_code=3)
-    assert (store.hooks_given_up(), list(findings(store))) == (0, [])
+    assert (store.hooks_given_up(), list(of_hooks(store))) == (0, [])
     (hook,) = store.claim(grip, HOST, 5, (HOOKS,))
     finish(store, grip, hook._replace(spec=hook.spec._replace(max_retries=0)), exit_code=9)
-    (found,) = findings(store)
+    (found,) = of_hooks(store)
     assert found.message == "1 hook gave up; the latest, on_dead of job job1: exit code 9"
-    assert list(findings(store, store.now() + 1)) == []
+    assert list(of_hooks(store, store.now() + 1)) == []
     (seen,) = of_job(store, store.get("job1"))
     assert (seen.id, seen.key, seen.state, seen.error) == (hook.id, "on_dead", JobState.DEAD, "exit code 9")
     store.delete([hook.id])
-    assert (list(findings(store)), of_job(store, store.get("job1"))) == ([], [])
+    assert (list(of_hooks(store)), of_job(store, store.get("job1"))) == ([], [])
 
 
 def test_hooks_are_in_no_figure_and_no_news(store: Store) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from queuectl.client import schedules
-from queuectl.client.schedule_findings import findings
+from queuectl.client.findings import of_schedules
 from queuectl.client.schedule_views import view
 from queuectl.domain.cause import Cause
 from queuectl.domain.errors import Conflict, Invalid
@@ -279,7 +279,7 @@ def test_what_is_wrong_with_schedules_is_found(store: Store, clock: ManualClock)
         clock.forward(1)
         fire(store)
     clock.forward(125)
-    found = {each.code: each.message for each in findings(store)}
+    found = {each.code: each.message for each in of_schedules(store)}
     assert set(found) == {"schedule_late", "schedule_idle", "schedule_failing"}
     assert found["schedule_idle"] == "the last 3 fires of schedule idle made no job: the earlier job has not ended"
     assert found["schedule_failing"] == "the last job of schedule failing is dead"

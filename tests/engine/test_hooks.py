@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.client import config, hook_findings
+from queuectl.client import config, findings
 from queuectl.domain.job import JobState
 from queuectl.domain.selector import Selector
 from tests.stores import on_each_store
@@ -96,14 +96,14 @@ def test_hooks_run_beside_busy_slots_unless_a_worker_runs_none(
     shop.started(busy)
     (hook,) = shop.store.find(Selector(hooks=True))
     assert hook.state is JobState.PENDING
-    assert list(hook_findings.findings(shop.store)) == []  # a worker may need some time
-    monkeypatch.setattr(hook_findings, "NOTICED_WITHIN_S", 0.0)
-    (found,) = hook_findings.findings(shop.store)
+    assert list(findings.of_hooks(shop.store)) == []  # a worker may need some time
+    monkeypatch.setattr(findings, "NOTICED_WITHIN_S", 0.0)
+    (found,) = findings.of_hooks(shop.store)
     assert found.message == "1 hook waits, and no live worker runs hooks: each was started with --no-hooks"
     assert (found.level, found.code, found.fix) == ("problem", "hooks_unserved", "queuectl worker start")
     shop.worker(1, "--queue", "other")
     until(told.exists, "the other worker runs it, whatever its queues are")
-    assert list(hook_findings.findings(shop.store)) == []
+    assert list(findings.of_hooks(shop.store)) == []
     gate.touch()
     assert without.stop() == 0
 

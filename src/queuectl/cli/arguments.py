@@ -99,7 +99,8 @@ def build(command: Command) -> argparse.ArgumentParser:
     """The parser of one command."""
     parser = _Parser(
         prog=f"queuectl {command.name}", usage=usage_of(command), description=command.description,
-        epilog=_epilog(command), formatter_class=_formatter, allow_abbrev=False, add_help=False,
+        epilog="\n  ".join(["examples:", *command.examples]), formatter_class=_formatter, allow_abbrev=False,
+        add_help=False,
     )  # fmt: skip
     fill(parser, command)
     return parser
@@ -126,10 +127,6 @@ def usage_of(command: Command) -> str:
     words = f" {command.words}" if command.words else ""
     tail = " [-- CMD ARG...]" if command.takes_command else ""
     return f"queuectl {command.name}{' [options]' if command.options else ''}{words}{tail}"
-
-
-def _epilog(command: Command) -> str:
-    return "\n".join(["examples:", *(f"  {example}" for example in command.examples)])
 
 
 class _formatter(argparse.RawDescriptionHelpFormatter):

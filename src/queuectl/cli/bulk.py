@@ -54,7 +54,8 @@ def enqueue_many(call: Call, name: str) -> int:
                 return _note_none(call, shown)
             if call.args.dry_run:
                 return _show_first(call, source, reader, [raw for _, raw in first])
-            chunks = reader.chunks(_chunk(call))
+            size = call.args.chunk
+            chunks = reader.chunks(None if size is None else whole_number(1, CHUNK_MAX)(size, "--chunk"))
             head = next(chunks)
             call.console.progress_done()
             if source.left_out:
@@ -119,10 +120,6 @@ def _note_none(call: Call, name: str) -> int:
         raise Invalid(f"{name} has no job", "give one JSON job per line")
     call.console.note(f"{name} has no line: nothing is enqueued", "no_lines")
     return 0
-
-
-def _chunk(call: Call) -> int | None:
-    return None if call.args.chunk is None else whole_number(1, CHUNK_MAX)(call.args.chunk, "--chunk")
 
 
 @contextmanager

@@ -54,7 +54,8 @@ def _print(call: Call, client: Client, job: Job, stream: int | None, tail: int |
     for number in numbers:
         if named or call.args.attempt == "all":
             note(f"==> {f'{job.id} ' if named else ''}attempt {number} <==", "attempt")
-        _print_attempt(call, client, job, number, stream, tail)
+        for which, data in client.pieces(job, number, stream, tail):
+            call.console.raw(data, which if stream is None else STDOUT)
     if stream == STDERR and numbers and not job.spec.split_output:
         note(f"job {job.id} did not split its output; see: {call.command(f'logs {job.id}')}", "one_stream")
 
@@ -71,11 +72,6 @@ def _numbers(given: str | None, job: Job, attempts: Sequence[Attempt]) -> list[i
         known = f"its attempts: {', '.join(map(str, there))}" if there else "it has not run"
         raise NotFound(f"job {job.id} has no attempt {number}", known)
     return [number]
-
-
-def _print_attempt(call: Call, client: Client, job: Job, number: int, stream: int | None, tail: int | None) -> None:
-    for which, data in client.pieces(job, number, stream, tail):
-        call.console.raw(data, which if stream is None else STDOUT)
 
 
 def _documents(

@@ -62,7 +62,8 @@ def install(call: Call) -> int:
     if any(before[name] != found[name] for name in before):
         again = " ".join([*systemctl, "restart", *started])
         call.console.note(f"what ran already has its earlier options; to give it these: {again}", "info")
-    if not choices.is_system and not _lingers():
+    lingers = os.getuid() == 0 or Path("/var/lib/systemd/linger", login_name()).exists()
+    if not choices.is_system and not lingers:
         hint = f"loginctl enable-linger {login_name()}"
         call.console.note(f"it ends with your last session; to have it run from boot on: {hint}", "info")
     return 0
@@ -192,10 +193,6 @@ def _installed(call: Call) -> list[str]:
     if not names:
         raise NotFound("no service is installed", "install one with: queuectl service install")
     return names
-
-
-def _lingers() -> bool:
-    return os.getuid() == 0 or Path("/var/lib/systemd/linger", login_name()).exists()
 
 
 def _run(words: Sequence[str]) -> str:

@@ -55,7 +55,8 @@ def _print(call: Call, found: Status, gave_up: int) -> None:
         console.table(*worker_table(found.workers, found.at))
         console.print()
     none_yet = f"none yet; add one: {call.command('enqueue -- echo hi')}"
-    _heading(console, "Jobs", _counts_line(console, found) if total else none_yet)
+    counts = [console.paint(f"{n:,} {state}", STATE_STYLES[state]) for state, n in seen_counts(found).items() if n]
+    _heading(console, "Jobs", ", ".join(counts) if total else none_yet)
     if len(found.queues) > 1:
         console.table(*_queue_table(found))
         console.print()
@@ -84,15 +85,6 @@ def _workers_line(call: Call, found: Status) -> str:
     lost = [worker for worker in found.workers if worker.orphaned]
     alive = f"{len(found.workers) - len(lost):,} alive{f', {len(lost):,} orphaned' if lost else ''}"
     return f"{alive}, {busy(found.workers)} of {counted(slots(found.workers), 'slot')} busy"
-
-
-def _counts_line(console: Console, found: Status) -> str:
-    parts = [
-        console.paint(f"{number:,} {state}", STATE_STYLES[state])
-        for state, number in seen_counts(found).items()
-        if number
-    ]
-    return ", ".join(parts)
 
 
 def worker_table(workers: Sequence[WorkerView], now: float) -> tuple[Sequence[Column], list[Sequence[str | Cell]]]:

@@ -279,7 +279,6 @@ class Top:
 
     def _log(self, job: str, _queue: str) -> str:
         """Shows the output in the terminal's own pager."""
-        import os
         import subprocess
 
         curses.endwin()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from queuectl.client.operation import JOBS, NAME, Argument, Command, Operation, T, plain
 from queuectl.client.shapes import COUNT, FLAG, TEXT, TIME, Key, Shape, listed, nullable, numbers, rounded
 from queuectl.domain.batch import Batch as Counted
-from queuectl.domain.errors import NotFound, StoreUnavailable
+from queuectl.domain.errors import NotFound
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import CancelRequested, Event, Retried
 from queuectl.domain.selector import Selector
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from queuectl.wire.keywords import Duration
 
 AT_ONCE = 500
-RECHECK_EVERY_S = 1.0
 
 
 class BatchView(NamedTuple):
@@ -160,31 +158,19 @@ def wait(
 
     `tick` is called at least every second while the store answers. `say`: see `waiting.wait`.
     """
-    from queuectl.client.waiting import Patience, Watch, refuse_replaced
+    from queuectl.client import waiting
 
-    deadline = None if timeout is None else time.monotonic() + timeout
-    patience, watch = Patience(store, say), Watch(store)
-    try:
-        while True:
-            watch.look()
-            found = None
-            try:
-                found = view(store, who, name)
-                patience.is_back()
-            except StoreUnavailable as error:
-                patience.is_away(error)
-            if found is not None:
-                if tick is not None:
-                    tick(found)
-                if found.is_done:
-                    return found
-            left = RECHECK_EVERY_S if deadline is None else min(RECHECK_EVERY_S, deadline - time.monotonic())
-            refuse_replaced(store)
-            if left <= 0:
-                raise TimeoutError(still_open(name, found))
-            watch.pause(left)
-    finally:
-        watch.close()
+    found: BatchView | None = None
+
+    def look() -> BatchView | None:
+        nonlocal found
+        found = None
+        found = view(store, who, name)
+        if tick is not None:
+            tick(found)
+        return found if found.is_done else None
+
+    return waiting.until(store, look, lambda: still_open(name, found), timeout, None, say)
 
 
 def still_open(name: str, found: BatchView | None) -> str:

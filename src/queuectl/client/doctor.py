@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-from queuectl.client import hook_findings, schedule_findings
+from queuectl.client.findings import of_all_schedules, of_hooks
 from queuectl.domain.condition import Condition, finding
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.finding import NOTE, OK, PROBLEM, WARNING, Finding
@@ -178,8 +178,8 @@ def _store(store: Store) -> Iterator[Finding]:
 def _contents(store: Store) -> Iterator[Finding]:
     """Checks what is in a store of either kind."""
     yield from _limits(store)
-    yield from schedule_findings.examined(store)
-    yield from hook_findings.findings(store)
+    yield from of_all_schedules(store)
+    yield from of_hooks(store)
     yield from _workers(store)
 
 

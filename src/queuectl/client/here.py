@@ -215,9 +215,9 @@ class Here(Tables):
 
     def findings(self, within_s: float) -> list[Finding]:
         """Findings about schedules, hooks that gave up within this many seconds, and those that no worker runs."""
-        from queuectl.client import hook_findings, schedule_findings
+        from queuectl.client.findings import of_hooks, of_schedules
 
-        return [*schedule_findings.findings(self.store), *hook_findings.findings(self.store, self.now() - within_s)]
+        return [*of_schedules(self.store), *of_hooks(self.store, self.now() - within_s)]
 
     def clean_up(self) -> list[str]:
         """Cleans up after dead workers. Returns a line for each."""

@@ -31,13 +31,11 @@ HOOK = Shape(
 )  # fmt: skip
 
 
-def hook_view(hook: Job) -> HookView:
-    """A hook as people see it."""
-    return HookView(
-        hook.id, hook.tags[0], command_line(hook.command), hook.state, hook.attempts, hook.error, hook.updated_at
-    )  # fmt: skip
-
-
 def of_job(store: Store, job: Job) -> list[HookView]:
     """The latest hooks of a job, oldest first."""
-    return list(map(hook_view, store.hooks_about("job", job.id, SHOWN)))
+    return [
+        HookView(
+            hook.id, hook.tags[0], command_line(hook.command), hook.state, hook.attempts, hook.error, hook.updated_at
+        )
+        for hook in store.hooks_about("job", job.id, SHOWN)
+    ]

@@ -18,7 +18,7 @@ from queuectl.places import shown
 from queuectl.store.port import Store
 from queuectl.typed import TYPE_CHECKING, Any, overload
 from queuectl.wire.keywords import Duration, JobKeys, as_json, seconds_of, stream_name
-from queuectl.wire.requests import NOTHING, JobRequest, parse_request
+from queuectl.wire.requests import NOTHING, JobRequest, parse_each, parse_request
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -100,7 +100,7 @@ class Client(client.Client):
             return job
         if keys or isinstance(requests, (str, Mapping)):
             raise Invalid("give many jobs as a list, or one by keywords", "enqueue(command='echo hello')")
-        wanted = [self._numbered(number, each) for number, each in enumerate(requests, 1)]
+        wanted = parse_each(requests, self._request)
         return super().enqueue(wanted, connection=connection, on_conflict=on_conflict)
 
     def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING, *, on_conflict: str | None = None) -> Job:
@@ -109,12 +109,6 @@ class Client(client.Client):
         With `on_conflict` "ignore", returns the job that has the given id or the unique key, if there is one.
         """
         return super().clone(ref, as_json(changes), on_conflict=on_conflict)
-
-    def _numbered(self, number: int, given: JobRequest | Mapping[str, Any]) -> JobRequest:
-        try:
-            return self._request(given)
-        except Invalid as error:
-            raise Invalid(f"job {number}: {error.message}", error.hint) from None
 
     def _request(self, given: JobRequest | Mapping[str, Any]) -> JobRequest:
         if isinstance(given, JobRequest):

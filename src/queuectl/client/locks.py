@@ -89,12 +89,8 @@ def view(store: Store, who: str, name: str) -> LockView:
     """A lock. Raises `NotFound` if nobody has set it and no job uses it."""
     found = _views(store)
     if name not in found:
-        raise _none(name, list(found))
+        raise NotFound(f"no lock {name[:128]}", nearest(name, list(found)) if found else "nobody has set or uses any")
     return found[name]
-
-
-def _none(name: str, known: Sequence[str]) -> NotFound:
-    return NotFound(f"no lock {name[:128]}", nearest(name, known) if known else "nobody has set or uses any")
 
 
 SHOW = plain(

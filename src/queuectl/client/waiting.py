@@ -16,6 +16,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.selector import Selector
 from queuectl.engine.dispatch.wakeup import wakeup_for
 from queuectl.store.port import Store
+from queuectl.typed import TypeVar
 
 RECHECK_EVERY_S = 1.0
 REST = 19
@@ -28,6 +29,7 @@ AWAY_TOLD_AFTER_S = 1.0
 NAMES_TOLD_MAX = 5
 
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 class Watch:
@@ -111,25 +113,34 @@ def wait(
     `tick` is called at least every second while the store answers; an exception of it ends the wait. `say` is called
     with a message when the store is unavailable, and when it is back.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
     waiting = _Waiting(store, any_)
+    waiting.begin(refs)
+    return until(store, waiting.look, lambda: not_yet("finished", waiting.open), timeout, tick, say)
+
+
+def until(
+    store: Store, look: Callable[[], T | None], late: Callable[[], str], timeout: float | None,
+    tick: Callable[[], None] | None, say: Say | None,
+) -> T:  # fmt: skip
+    """Waits until a look at the store finds something, and returns it. Raises `TimeoutError` with the message `late`;
+    see `wait`."""
+    deadline = None if timeout is None else time.monotonic() + timeout
     patience, watch = Patience(store, say), Watch(store)
     try:
-        waiting.begin(refs)
         while True:
             watch.look()
             try:
-                done = waiting.look()
+                found = look()
                 patience.is_back()
             except StoreUnavailable as error:
                 patience.is_away(error)
-                done = False
-            if done:
-                return list(waiting.finished.values())
+                found = None
+            if found is not None:
+                return found
             left = RECHECK_EVERY_S if deadline is None else min(RECHECK_EVERY_S, deadline - time.monotonic())
             refuse_replaced(store)
             if left <= 0:
-                raise TimeoutError(not_yet("finished", waiting.open))
+                raise TimeoutError(late())
             if tick is not None:
                 tick()
             watch.pause(left)
@@ -158,8 +169,8 @@ class _Waiting:
             known = self._known(some)
             self._open.append([ref if ref in known else self._store.get(ref).id for ref in some])
 
-    def look(self) -> bool:
-        """Reads the jobs. Returns whether the wait is over. Raises `NotFound` if a job was deleted."""
+    def look(self) -> list[Job] | None:
+        """Reads the jobs. Returns the finished ones once the wait is over. Raises `NotFound` if a job was deleted."""
         for some in tuple(self._open):
             known = self._known(some)
             for ref in some:
@@ -171,7 +182,7 @@ class _Waiting:
                 break
         while self._open and not self._open[0]:
             self._open.popleft()
-        return not self._open or (self._any and bool(self.finished))
+        return list(self.finished.values()) if not self._open or (self._any and self.finished) else None
 
     def _known(self, some: Sequence[str]) -> dict[str, Job]:
         return {job.id: job for job in self._store.find(Selector(ids=tuple(some)))}

@@ -16,14 +16,6 @@ class BatchTimes(NamedTuple):
     finished_at: float | None
 
 
-class ListStore(Protocol):
-    """The work list, for a worker."""
-
-    def has_listed(self) -> bool:
-        """Whether the next claim may find something, since the last call: dependents that an end has released, or work
-        that was left, what an end means for other jobs."""
-
-
 class BatchStore(Protocol):
     """What people ask and set of batches."""
 

@@ -13,16 +13,14 @@ Rules that every store keeps:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from queuectl.store.alerts import AlertStore
 from queuectl.store.arrivals import ArrivalStore
-from queuectl.store.batches import BatchStore, ListStore
+from queuectl.store.batches import BatchStore
 from queuectl.store.edges import EdgeStore
-from queuectl.store.editing import EditStore
 from queuectl.store.history import HistoryStore
-from queuectl.store.hooks import HookStore
 from queuectl.store.limits import GateStore, LimitStore
 from queuectl.store.selections import Refs, SelectionStore
 from queuectl.store.values import (
@@ -176,8 +174,13 @@ class OpenStore(Protocol):
         """The jobs that a supervisor holds."""
 
 
-class WorkStore(OpenStore, AlertStore, ListStore, HookStore, GateStore, Protocol):
+class WorkStore(OpenStore, AlertStore, GateStore, Protocol):
     """What a worker needs: who drives which supervisor, and what becomes of its jobs."""
+
+    hooks_added: bool
+    """Whether `record` has added a hook. The caller takes that back."""
+    runs_ended: bool
+    """Whether `record` has noted the end of a run of a schedule that keeps streaks. The caller takes that back."""
 
     def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
         """Adds a supervisor, with its first lease."""
@@ -251,9 +254,22 @@ class WorkStore(OpenStore, AlertStore, ListStore, HookStore, GateStore, Protocol
     def next_due(self) -> float | None:
         """When the next job that waits for a time becomes claimable, or None."""
 
+    def has_listed(self) -> bool:
+        """Whether the next claim may find something, since the last call: dependents that an end has released, or work
+        that was left, what an end means for other jobs."""
+
+    def hooks_about(self, kind: str, name: str, most: int) -> list[Job]:
+        """The latest hooks that tell of this job or schedule, oldest first."""
+
+    def hooks_given_up(self) -> int:
+        """How many hooks have failed each of their tries."""
+
+    def has_hooks(self) -> bool:
+        """Whether a hook can be claimed now."""
+
 
 class PeopleStore(
-    OpenStore, LimitStore, AlertStore, ArrivalStore, BatchStore, EditStore, EdgeStore, SelectionStore, Protocol
+    OpenStore, LimitStore, AlertStore, ArrivalStore, BatchStore, EdgeStore, SelectionStore, Protocol
 ):  # fmt: skip
     """What people's commands need."""
 
@@ -307,6 +323,24 @@ class PeopleStore(
 
     def request_options(self, ids: Sequence[str], options: Mapping[str, Any]) -> None:
         """Asks supervisors' worker to take other options. It finds them in `asked_of`."""
+
+    def edit(
+        self, refs: Refs, edited: Callable[[Job], tuple[Mapping[str, Any], str]], who: str | None
+    ) -> list[Job | QueuectlError]:
+        """Changes what waiting jobs are to do: `edited` returns new values of a job's attributes, and what is told of
+        it, or raises what stands in the job's place. A job claimed meanwhile is refused."""
+
+    def take_in(self, pages: Iterable[Sequence[Job]]) -> int:
+        """Adds jobs as they were in another store, with their state and results, all or none. Returns how many.
+
+        Raises `IdTaken`, `IdTwice`, `KeyTaken`, and `NotFound` for what one waits for.
+        """
+
+    def move(self, ref: str, before: str | None, who: str | None) -> Job:
+        """Puts a due job in line just before another one of its queue, with its priority; None: before all of them.
+
+        Raises `Conflict` if one of both runs, has ended or is not due, or if they are in two queues.
+        """
 
 
 class Store(WorkStore, PeopleStore, HistoryStore, Protocol):

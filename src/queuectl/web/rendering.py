@@ -74,18 +74,18 @@ def compile_templates() -> None:
         templates.get_template(name)
 
 
-def is_refreshed(request: Request) -> bool:
-    """Whether a page that is already open asks."""
-    return "hx-request" in request.headers
-
-
-def page(request: Request, template: str, *, part: str | None = None, status: int = 200, **values: Any) -> Response:
-    """A page, or only its template `part` if a page that is already open asks for it.
+def page(
+    request: Request, template: str, *, part: str | None = None, status: int = 200, is_there: bool = True, **values: Any
+) -> Response:
+    """A page, or only its template `part` if a page that is already open asks for it. Otherwise the page about what is
+    not there has the status 404.
 
     Templates see the `request` and its `visitor` (None at the login).
     """
-    if part is not None and is_refreshed(request):
+    if part is not None and "hx-request" in request.headers:
         template = part
+    elif not is_there:
+        status = 404
     visitor = getattr(request.state, "visitor", None)
     root = request.state.root
     stores = places(request.app.state.stores, request.state.base, request.state.store_name)

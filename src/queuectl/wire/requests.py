@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import FIELDS, INPUT, SETTABLE
 from queuectl.domain.unique import Rule
-from queuectl.typed import Any, NamedTuple
+from queuectl.typed import Any, NamedTuple, TypeVar
 from queuectl.wire import kinds
 from queuectl.wire.times import parse_time
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
+T = TypeVar("T")
 
 
 class JobRequest(NamedTuple):
@@ -57,6 +58,17 @@ PRINTED_BESIDE = frozenset({"executions", "events", "hooks", "output_tail"})
 
 INPUT_KEYS = (*_JOB_KEYS, *SPEC_KEYS, *ALIASES)
 """Every key that a new job's JSON may have."""
+
+
+def parse_each(given: Iterable[T], parse: Callable[[T], JobRequest]) -> list[JobRequest]:
+    """Parses each job of a list. An error names its number."""
+    found = []
+    for number, each in enumerate(given, 1):
+        try:
+            found.append(parse(each))
+        except Invalid as error:
+            raise Invalid(f"job {number}: {error.message}", error.hint) from None
+    return found
 
 
 def parse_request(document: object, now: float, spelled: Mapping[str, str] = NOTHING) -> JobRequest:

@@ -50,12 +50,9 @@ class Guardian:
         """Does what is due within `for_s` seconds."""
         end = time.monotonic() + for_s
         while (left := end - time.monotonic()) > 0 and (pause_s := self._step()) is not None:
-            if self._stop and not self._are_any_orphaned():
+            if self._stop and not orphans(self._store, self._wards):
                 self._dispatcher.stop(self._stop, "worker stop")
             select.select([channel.fileno() for channel in self._dispatcher.channels()], [], [], min(pause_s, left))
-
-    def _are_any_orphaned(self) -> bool:
-        return bool(orphans(self._store, self._wards))
 
     def close(self) -> None:
         """Lets go: what still runs goes on."""

@@ -15,7 +15,7 @@ from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.typed import NamedTuple
 from queuectl.web.ask import ask
-from queuectl.web.rendering import is_refreshed, page
+from queuectl.web.rendering import page
 from queuectl.wire.kinds import check_queue
 from queuectl.wire.words import natural
 
@@ -110,9 +110,8 @@ async def batches(request: Request) -> Response:
 async def batch(request: Request) -> Response:
     """A batch. One without a job has a page too: its jobs may be about to come."""
     found = await ask(request, lambda client: view(client, request.path_params["name"]))
-    status = 200 if found.is_there or is_refreshed(request) else 404
     return page(
-        request, "batch.html", part="_batch.html", status=status, view=found, progress=found.progress,
+        request, "batch.html", part="_batch.html", is_there=found.is_there, view=found, progress=found.progress,
         batch=found.progress.batch, now=found.now, order=ORDER,
     )  # fmt: skip
 

@@ -14,7 +14,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.limits import CAPACITY_MAX, Lock, numbered, requests_of, variables
 from queuectl.typed import NamedTuple
 from queuectl.web.ask import ask
-from queuectl.web.rendering import is_refreshed, page
+from queuectl.web.rendering import page
 from queuectl.wire.kinds import check_queue
 from queuectl.wire.words import natural
 
@@ -75,9 +75,8 @@ async def locks(request: Request) -> Response:
 async def lock(request: Request) -> Response:
     """A lock. One that nobody has set has a page too: it has one unit."""
     found = await ask(request, lambda client: view(client, request.path_params["name"]))
-    status = 200 if found.is_there or is_refreshed(request) else 404
     return page(
-        request, "lock.html", part="_lock.html", status=status,
+        request, "lock.html", part="_lock.html", is_there=found.is_there,
         view=found, lock=found.lock, now=found.now, shown=HOLDERS_SHOWN, most=CAPACITY_MAX,
     )  # fmt: skip
 

@@ -21,7 +21,7 @@ from queuectl.web.ask import ask
 from queuectl.web.pages import charts, gates
 from queuectl.web.pages.enqueue import usual
 from queuectl.web.pages.gates import Why
-from queuectl.web.rendering import is_refreshed, page
+from queuectl.web.rendering import page
 from queuectl.wire.kinds import check_queue
 from queuectl.wire.words import natural
 
@@ -94,9 +94,8 @@ async def queue(request: Request) -> Response:
     """A queue. One that does not exist has a page too: a limit that somebody sets makes it, and lifting it ends it."""
     found = await ask(request, lambda client: view(client, request.path_params["name"]))
     asked = charts.wanted(request, found.queue.name)
-    status = 200 if found.is_there or is_refreshed(request) else 404
     return page(
-        request, "queue.html", part="_queue.html", status=status,
+        request, "queue.html", part="_queue.html", is_there=found.is_there,
         view=found, queue=found.queue, now=found.now, states=list(JobState), fields=DEFAULTS, most=CONCURRENCY_MAX,
         asked=asked,
     )  # fmt: skip

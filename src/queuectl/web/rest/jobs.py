@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from io import BytesIO
 from urllib.parse import quote
 
@@ -40,7 +41,7 @@ from queuectl.web.rest.operation import (
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject, check_flag
 from queuectl.wire.reading import read_lines
-from queuectl.wire.requests import INPUT_KEYS, JobRequest, parse_request
+from queuectl.wire.requests import INPUT_KEYS, JobRequest, parse_each, parse_request
 from queuectl.wire.selections import parse_selection
 
 JOB_KEYS = [field.name for field in FIELDS if field.shown]
@@ -69,9 +70,8 @@ async def enqueue(request: Request, given: Given) -> Response:
             return answer(shown_jobs(request, client, added), 201)
         wanted = strictly_decoded(request, body)
         is_list = isinstance(wanted, list)
-        requests = [_request(each, now, number) for number, each in enumerate(wanted, 1)] if is_list else [
-            _request(wanted, now)
-        ]  # fmt: skip
+        one = partial(parse_request, now=now)
+        requests = parse_each(wanted, one) if is_list else [one(wanted)]
         jobs, is_replayed = _added(client, once, requests, on_conflict)
         documents = shown_jobs(request, client, jobs)
         headers = REPLAYED if is_replayed else {}
@@ -112,16 +112,6 @@ async def clone(request: Request, given: Given) -> Response:
         return answer(added, 201, {"Location": f"/api/v1/jobs/{quote(added['id'])}", **headers})
 
     return await ask(request, add)
-
-
-def _request(document: object, now: float, number: int | None = None) -> JobRequest:
-    """Parses a job; for one of a list, an error names its number."""
-    try:
-        return parse_request(document, now)
-    except Invalid as error:
-        if number is None:
-            raise
-        raise Invalid(f"job {number}: {error.message}", error.hint) from None
 
 
 # --- looking --------------------------------------------------------------------------------

@@ -61,9 +61,11 @@ def document(operations: Iterable[Operation[Any]], root: str = "") -> dict[str, 
 
 
 def _operation(operation: Operation[Any]) -> dict[str, Any]:
+    text = {"type": "string", "minLength": 1}
+    in_path = [{"name": name, "in": "path", "required": True, "schema": text} for name in operation.in_path]
     made: dict[str, Any] = {
         "operationId": operation.name, "tags": [operation.tag], "summary": operation.summary,
-        "parameters": [*map(_path_parameter, operation.in_path), *_query(operation), *_headers(operation)],
+        "parameters": [*in_path, *_query(operation), *_headers(operation)],
         "responses": _responses(operation),
     }  # fmt: skip
     if body := _body(operation):
@@ -71,10 +73,6 @@ def _operation(operation: Operation[Any]) -> dict[str, Any]:
     if operation.open:
         made["security"] = []
     return made
-
-
-def _path_parameter(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 
 
 HEADERS = {
