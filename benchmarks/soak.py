@@ -25,7 +25,7 @@ from queuectl.client.facade import Client
 from queuectl.domain.job import FINISHED
 from queuectl.domain.lifecycle import Ended
 from queuectl.domain.selector import Selector
-from queuectl.engine.dispatch.pruning import BATCH_JOBS
+from queuectl.engine.dispatch.upkeep import BATCH_JOBS
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.values import Change, Grip

@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from queuectl.store.alerts import AlertStore
 from queuectl.store.arrivals import ArrivalStore
 from queuectl.store.batches import BatchStore
 from queuectl.store.edges import EdgeStore
 from queuectl.store.history import HistoryStore
 from queuectl.store.limits import GateStore, LimitStore
+from queuectl.store.schedules import AlertStore
 from queuectl.store.selections import Refs, SelectionStore
 from queuectl.store.values import (
     ANSWER_WITHIN_S,

@@ -1,4 +1,4 @@
-"""The port of schedules: what workers fire, and what people see and set."""
+"""The port of schedules: what workers fire and tell of, and what people see and set."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from queuectl.typed import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # few commands need these
+    from queuectl.domain.alerts import Verdict
     from queuectl.domain.errors import QueuectlError
     from queuectl.domain.job import Job
     from queuectl.domain.lifecycle import Event
@@ -79,3 +80,26 @@ class ScheduleStore(Protocol):
     def unfinished_of(self, names: Sequence[str], keep: bool = False) -> dict[str, dict[str, str]]:
         """The state of each unfinished job of these schedules, by its id, by the schedule's name. With `keep` nobody
         else changes them until this transaction ends."""
+
+
+class AlertStore(ScheduleStore, Protocol):
+    """What adds jobs at set times, and tells how they end."""
+
+    def to_tell(self, now: float, limit: int) -> list[Schedule]:
+        """The first schedules of which there may be something to tell, inside a transaction. They are the caller's
+        until it ends: those that somebody else is looking at are left out."""
+
+    def take_run_ends(self, schedule: Schedule) -> list[Verdict]:
+        """What the ends of runs mean that nobody has looked at, in their order. The first ones, if there are many."""
+
+    def late(self, schedule: Schedule, until: float) -> tuple[list[Verdict], float | None]:
+        """Which fires have become late until then, of those that were not judged yet; the last that was looked at."""
+
+    def next_unjudged(self, schedule: Schedule) -> float | None:
+        """The first fire that was not judged yet."""
+
+    def keep_streak(self, schedule: Schedule) -> None:
+        """Keeps what was found of the runs of a schedule."""
+
+    def add_told(self, told: Sequence[tuple[Job, str, str]]) -> None:
+        """Adds hooks, each with its input and whom it tells of what."""

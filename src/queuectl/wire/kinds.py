@@ -328,14 +328,14 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
 }
 
 
+_RANGED = {"whole number": whole_number, "number": number, "size": size}
+"""What makes the check of a kind whose values have a least and a largest one."""
+
+
 def check_of(field: Field) -> Callable[[Any, str], Any]:
     """The check of a key's values: check(value, key) returns the value to keep, or raises `Invalid`."""
-    if field.kind == "whole number":
-        return whole_number(field.low, field.high)
-    if field.kind == "number":
-        return number(field.low, field.high)
-    if field.kind == "size":
-        return size(field.low, field.high)
+    if field.kind in _RANGED:
+        return _RANGED[field.kind](field.low, field.high)
     return _CHECKS[field.kind]
 
 

@@ -11,7 +11,6 @@ from queuectl.client import config, operations, tokens
 from queuectl.client.asynchronous import asynchronously
 from queuectl.client.following import Piece
 from queuectl.client.remote import answers, following, jobs
-from queuectl.client.remote import pause as between
 from queuectl.client.remote.connection import RemoteConnection
 from queuectl.client.values import Changed, History, Progress, Status, WorkerView
 from queuectl.client.verbs import Verbs
@@ -225,7 +224,7 @@ class RemoteClient(Verbs):
     ) -> list[WorkerView]:  # fmt: skip
         """Stops workers and waits until they have exited; see `Client.stop_workers`."""
         asked = self.ask_to_stop([names] if isinstance(names, str) else names, now=now, all_hosts=all_hosts)
-        pause = between.Pause(timeout)
+        pause = following.Pause(timeout)
         while left := self.still_there(asked):
             pause.wait(not_yet("stopped", [worker.name for worker in left]))
         return asked
@@ -240,7 +239,7 @@ class RemoteClient(Verbs):
         """Waits until none of a batch's jobs is unfinished. Raises `TimeoutError`, `NotFound`."""
         from queuectl.client import batches
 
-        pause = between.Pause(timeout)
+        pause = following.Pause(timeout)
         while not (found := self.do(batches.SHOW, name=name)).is_done:
             pause.wait(batches.still_open(name, found))
         return found

@@ -10,15 +10,31 @@ from queuectl.client.following import Piece
 from queuectl.client.operations import FOLLOW, SHOW
 from queuectl.client.remote import answers
 from queuectl.client.remote.connection import NoAnswer, RemoteConnection, problem_of
-from queuectl.client.remote.pause import Pause
 from queuectl.client.waiting import not_yet
 from queuectl.domain.errors import OperationFailed, StoreUnavailable
 from queuectl.domain.job import Job
 from queuectl.typed import Any
-from queuectl.wire.keywords import Duration, stream_name
+from queuectl.wire.keywords import Duration, seconds_of, stream_name
 
+LOOK_FIRST_S, LOOK_LAST_S = 0.05, 1.0
 AGAIN_AFTER_S = 1.0
 """Pause before a stream that the server has ended is opened again."""
+
+
+class Pause:
+    """Pauses that grow, until the time is over."""
+
+    def __init__(self, timeout: Duration | None) -> None:
+        self._deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
+        self._next_s = LOOK_FIRST_S
+
+    def wait(self, what: str) -> None:
+        """Sleeps a little. Raises `TimeoutError` with what was waited for."""
+        left = self._next_s if self._deadline is None else min(self._next_s, self._deadline - time.monotonic())
+        if left <= 0:
+            raise TimeoutError(what)
+        time.sleep(left)
+        self._next_s = min(LOOK_LAST_S, 1.5 * self._next_s)
 
 
 def wait(line: RemoteConnection, refs: Sequence[str], any_: bool, timeout: Duration | None) -> list[Job]:

@@ -9,7 +9,7 @@ from queuectl.domain import retry
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import ClockSetBack
 from queuectl.domain.selector import Selector
-from queuectl.engine.dispatch.pruning import Pruning
+from queuectl.engine.dispatch.pace import Beat
 from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
 
@@ -18,6 +18,8 @@ STEP_S = 0.5
 PAGE_JOBS = 500
 SCAN_MAX_S = 0.05
 """How long one look at the jobs that wait for a retry may take."""
+
+PRUNE_EVERY_S, BATCH_JOBS = 60.0, 500
 
 WAITING = Selector(states=(JobState.FAILED,), hooks=None)
 
@@ -38,6 +40,21 @@ class Upkeep:
         if self._claims_nothing():
             self._store.sweep()
         return self._clock_watch.go_on()
+
+
+class Pruning:
+    """Removes what is older than the settings keep, in batches so small that nobody waits."""
+
+    def __init__(self, store: WorkStore) -> None:
+        self._store = store
+        self._more = False
+        self._beat = Beat()
+
+    def go_on(self, settings: Settings, now: float) -> None:
+        """The next batch, if it is time or the last one was full."""
+        if self._more or self._beat.is_due("prune", PRUNE_EVERY_S, now):
+            old = settings.retention(self._store.now())
+            self._more = BATCH_JOBS in [self._store.prune(selector, BATCH_JOBS) for selector in old]
 
 
 class ClockWatch:

@@ -17,7 +17,7 @@ ENDS_AT_ONCE = 1000
 
 
 class Alerts(Schedules):
-    """This part of a `Store` (see store/alerts.py)."""
+    """This part of a `Store` (see store/schedules.py)."""
 
     def to_tell(self, now: float, limit: int) -> list[Schedule]:
         self._execute("DELETE FROM {schema}.run_ends WHERE schedule NOT IN (SELECT name FROM {schema}.schedules)")

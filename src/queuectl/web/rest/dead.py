@@ -11,9 +11,8 @@ from queuectl.client.facade import Client
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.web.ask import ask
-from queuectl.web.rest.fields import chosen
 from queuectl.web.rest.jobs import JOB_KEYS, page
-from queuectl.web.rest.operation import Given, answer, shown
+from queuectl.web.rest.operation import Given, answer, chosen, shown
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject
 

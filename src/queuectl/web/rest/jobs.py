@@ -26,14 +26,15 @@ from queuectl.store.selections import Refs
 from queuectl.typed import Any
 from queuectl.web import problems
 from queuectl.web.ask import ask
-from queuectl.web.rest.fields import chosen, only
 from queuectl.web.rest.once import HEADER, REPLAYED, Once
 from queuectl.web.rest.operation import (
     Given,
     answer,
+    chosen,
     json_body,
     media_type_of,
     object_body,
+    only,
     shown,
     shown_jobs,
     strictly_decoded,
