@@ -1,9 +1,11 @@
 """The dashboard on 1,000,000 jobs, of which 100,000 failed in 1,000 groups.
 
     python -m benchmarks.web_pages [--seconds 60] [--postgres]
+    python -m benchmarks.web_pages --left-open 3600
 
 Prints, and keeps in `results/`: the milliseconds until the first bytes of each page, the bytes that a browser takes
-until it has painted one, and a worker's throughput with ten dashboards open ÷ alone.
+until it has painted one, and a worker's throughput with ten dashboards open ÷ alone. The second: what ten dashboards
+and the page of a job that prints a line a second hold more after so many seconds beside a worker without a pause.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import httpx
 from playwright.sync_api import Browser
 
 from benchmarks import table
-from benchmarks.bench import MODULE, SCRIPT, environment
+from benchmarks.bench import MODULE, SCRIPT, environment, fresh_store, worker
 from benchmarks.postgres import AS_SHIPPED
 from benchmarks.scale import some_id
 from benchmarks.stores import COUNT, opened, prepared
@@ -34,6 +36,7 @@ from benchmarks.web import jobs_a_second, memory_mib, server, w1_s
 from queuectl.client.facade import Client
 from queuectl.store.sqlite.connection import connect
 from queuectl.web.serve import open_client
+from queuectl.wire.requests import JobRequest
 from tests.server import new_schema, start_server
 from tests.web.browser.conftest import chromium, running_browser
 
@@ -126,12 +129,12 @@ def first_paint(browser: Browser, url: str, token: str, pages: list[str]) -> dic
 
 
 @contextmanager
-def watched(url: str, token: str, with_browser: bool) -> Iterator[dict[str, Any]]:
+def watched(url: str, token: str, with_browser: bool, *more: str) -> Iterator[dict[str, Any]]:
     """Ten dashboards, each in a browser of its own; or ten that hear and ask as those do, and draw nothing.
 
     Gives what they have told once they are closed.
     """
-    words = [url, token, "browser" if with_browser else "bare"]
+    words = [url, token, "browser" if with_browser else "bare", *more]
     watching = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.web_watching", *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -170,14 +173,32 @@ def measured(client: Client, seconds: float, job: str) -> dict[str, Any]:
     return found
 
 
+def left_open(seconds: float) -> dict[str, Any]:
+    """How pages fare that are left open."""
+    memory: list[float] = []
+    with fresh_store() as client, worker(client, SLOTS), server(client) as (process, url, token):
+        talks = JobRequest(command="while sleep 1; do date; done", columns={"priority": 1})
+        (talking,) = client.enqueue([talks])
+        with watched(url, token, True, f"/jobs/{talking.id}") as told:
+            rate = jobs_a_second(client, seconds, lambda: memory.append(memory_mib(process.pid)))
+        client.cancel(talking.id)
+    return {"seconds": seconds, "w1_beside": round(rate), "server_mib": memory[:: max(1, len(memory) // 12)], **told}
+
+
 def main() -> None:
     """Measures, prints, keeps."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.web_pages")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--postgres", action="store_true")
+    parser.add_argument("--left-open", type=float, metavar="SECONDS")
     arguments = parser.parse_args()
+    if arguments.left_open:
+        found = left_open(arguments.left_open)
+        print(json.dumps(found, indent=1))
+        keep("left-open", found)
+        return
     with tempfile.TemporaryDirectory(prefix="queuectl-bench-") as folder:
-        path, found = furnished(Path(folder)), {"machine": table.machine()}
+        path, found = furnished(Path(folder)), {}
         job = some_id(path)
         if arguments.postgres:
             running = start_server(AS_SHIPPED)
@@ -193,9 +214,13 @@ def main() -> None:
             with opened(path) as client:
                 found |= measured(client, arguments.seconds, job)
     if arguments.seconds >= 30:
-        kind = "pages-postgres" if arguments.postgres else "pages"
-        name = f"web-{time.strftime('%Y-%m-%d-%H%M', time.gmtime())}-{kind}.json"
-        (table.RESULTS / name).write_text(json.dumps(found, indent=1) + "\n")
+        keep("pages-postgres" if arguments.postgres else "pages", found)
+
+
+def keep(kind: str, found: dict[str, Any]) -> None:
+    """Writes figures into `results/`."""
+    name = f"web-{time.strftime('%Y-%m-%d-%H%M', time.gmtime())}-{kind}.json"
+    (table.RESULTS / name).write_text(json.dumps({"machine": table.machine()} | found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Ten dashboards of `benchmarks.web_pages`, as a process of their own, until the end of stdin.
 
-    python -m benchmarks.web_watching URL TOKEN browser|bare
+    python -m benchmarks.web_watching URL TOKEN browser|bare [PAGE …]
 
+The PAGEs are shown beside the ten.
 Prints what the heaps of the browsers' pages have grown by, after a collection of garbage before and after.
 Those without a browser hear what a page hears, and ask for its content as often.
 """
@@ -43,16 +44,17 @@ def watch(host: str, token: str, path: str) -> None:
             due = time.monotonic() + FRESH_S
 
 
-def main(url: str, token: str, how: str) -> None:
+def main(url: str, token: str, how: str, *more: str) -> None:
     """Opens all, and leaves them open."""
+    paths = (*PAGES, *more)
     if how == "bare":
-        for path in PAGES:
+        for path in paths:
             threading.Thread(target=watch, args=(urlsplit(url).netloc, token, path), daemon=True).start()
         sys.stdin.read()
         return
     with running_browser(chromium() or "") as browser:
-        pages = [browser.new_context().new_page() for _ in PAGES]
-        for page, path in zip(pages, PAGES, strict=True):
+        pages = [browser.new_context().new_page() for _ in paths]
+        for page, path in zip(pages, paths, strict=True):
             page.goto(f"{url}/login?{urlencode({'token': token, 'next': path})}")
         pages[0].wait_for_timeout(5000)
         before = [heap_kib(page) for page in pages]
