@@ -19,11 +19,13 @@ import pytest
 
 from queuectl import ids
 from queuectl.client.facade import Client
+from queuectl.domain.lifecycle import Ended, GivenBack, begun
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.listener import Listener
 from queuectl.store.postgres.store import PostgresStore
-from queuectl.store.values import Heard
+from queuectl.store.values import Change, Heard
 from queuectl.wire.requests import parse_request
+from tests.builders import HOST, a_grip, a_job, an_end
 from tests.hollow import Member, go_on
 from tests.server import Server, new_schema, start_server
 from tests.workshop import until
@@ -146,6 +148,24 @@ def test_a_notice_tells_whether_more_than_jobs_has_changed(server: Server, tmp_p
         assert heard(function) == Heard(1, more=False)
         assert heard(lambda: send("olderrelea")) == Heard(1, more=True)
         assert mine.changed() is None
+
+
+def test_a_worker_tells_others_how_many_jobs_it_gives_back_or_lets_start(server: Server, tmp_path: Path) -> None:
+    url = new_schema(server.url)
+    with client_of(url, tmp_path) as client, client_of(url, tmp_path) as other:
+        mine, theirs = client.store, other.store
+        mine.insert([a_job("first", at=mine.now())])
+        mine.insert([begun(a_job(id, at=mine.now(), depends_on=("first",))) for id in ("b", "c", "d")])
+        grip = a_grip(theirs)
+        mine.changed()  # begins to listen
+
+        def heard_of(event: Ended | GivenBack) -> Heard | None:
+            (job,) = theirs.claim(grip, HOST, 1, ())
+            theirs.record(grip, [Change(job, event)])
+            return until(mine.changed)
+
+        assert heard_of(GivenBack()) == Heard(1, more=False)
+        assert heard_of(an_end(theirs.now())) == Heard(3, more=False)
 
 
 @pytest.mark.parametrize(

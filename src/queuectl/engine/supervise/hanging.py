@@ -63,7 +63,7 @@ class Mounts:
         place, rest, links = "/", os.path.join(os.getcwd(), path).split("/")[::-1], 0
         while rest:
             name = rest.pop()
-            place = os.path.dirname(place) if name == ".." else os.path.normpath(os.path.join(place, name))
+            place = os.path.normpath(os.path.join(place, name))  # no link is in it, so .. is what is above
             if self.holds(place):
                 return True
             try:
