@@ -95,8 +95,9 @@ def _row(name: str, method: str, path: str, tag: str, summary: str, *answers: An
 
 TAKEN = Argument(
     "on_conflict", one_of(*Rule), default=None, by_query=True,
-    told="where an id or unique key is taken and the job has no rule of its own: error (default for ids) adds no job; "
-    "ignore (default for keys) answers the job that has it; replace changes the job that has the key",
+    told="where an id or unique key is taken and the job has no rule of its own: error (default for ids, and of a "
+    "copy) adds no job; ignore (default for keys) answers the job that has it; replace changes the job that has the "
+    "key",
 )  # fmt: skip
 ENQUEUE = _row(
     "enqueue", "POST", "/jobs", JOBS, "Add a job, or many: all or none; durable once answered",
