@@ -168,6 +168,21 @@ def test_a_worker_tells_others_how_many_jobs_it_gives_back_or_lets_start(server:
         assert heard_of(an_end(theirs.now())) == Heard(3, more=False)
 
 
+def test_whoever_hears_of_a_new_limit_tells_when_it_frees_a_place(server: Server, tmp_path: Path) -> None:
+    url = new_schema(server.url)
+    with client_of(url, tmp_path) as client, client_of(url, tmp_path) as other:
+        mine, theirs = client.store, other.store
+        mine.insert([a_job(id, at=mine.now(), queue="q") for id in ("a", "b")])
+        theirs.changed(), mine.changed()  # they begin to listen
+        my_grip, their_grip = a_grip(mine, "w~1"), a_grip(theirs, "w~2")
+        (job,) = theirs.claim(their_grip, HOST, 1, ())
+        client.set_queue("q", concurrency=1)
+        assert not mine.claim(my_grip, HOST, 1, ())
+        until(theirs.changed)
+        theirs.record(their_grip, [Change(job, an_end(theirs.now()))])
+        assert until(mine.changed) == Heard(1, more=False)
+
+
 @pytest.mark.parametrize(
     ("told", "heard"),
     [
