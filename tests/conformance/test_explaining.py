@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from queuectl.client.doctor import out_of_order
 from queuectl.client.facade import Client
 from queuectl.client.reasons import Listing
 from queuectl.client.values import Explanation
+from queuectl.client.workers import workers_of
 from queuectl.domain.condition import Condition
 from queuectl.domain.job import Job, Spec
 from queuectl.domain.lifecycle import CancelRequested, Held, Started, begun
@@ -329,3 +331,17 @@ def test_a_listing_asks_for_each_kind_of_fact_once(shop: Shop, monkeypatch: pyte
     waiting = [job for job in shop.store.find(ALL_JOBS) if not job.lease]
     few, many = (count(lambda jobs=jobs: Listing(shop.store).reasons(jobs)) for jobs in (waiting[:3], waiting))  # type: ignore[misc]
     assert few == many
+
+
+def test_workers_are_told_of_by_as_many_questions_however_many_there_are(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = counting(shop.store, monkeypatch)
+
+    def asked(workers: range) -> list[int]:
+        for number in workers:
+            shop.store.register(a_worker(f"w{number}~1", machine="another:1", dispatcher=number, slots=1))
+        told = (lambda: workers_of(shop.store), lambda: list(out_of_order(shop.store)))
+        return [count(tell) for tell in told]
+
+    assert asked(range(1, 3)) == asked(range(3, 30))

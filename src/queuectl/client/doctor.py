@@ -149,8 +149,8 @@ def out_of_touch(store: Store) -> Iterator[Finding]:
         return
     rows = [row for row in store.workers() if store.is_at_home(row)]
     seen, ttl_s = store.seen([row.id for row in rows]), Settings(store.config(), store.defaults)["lease-ttl"]
-    living = store.living(rows)
-    silent_s = {row.name: store.now() - seen[row.id] for row in rows if row in living or store.running(row.id)}
+    kept = {row.id for row in store.living(rows)} | {job.worker for job in store.running(*(row.id for row in rows))}
+    silent_s = {row.name: store.now() - seen[row.id] for row in rows if row.id in kept}
     for name, seconds in silent_s.items():
         if seconds > ttl_s / 2:
             over = f"; it expired {seconds - ttl_s:.0f}s ago" if seconds > ttl_s else ""
@@ -243,9 +243,10 @@ def _who(row: WorkerRow) -> tuple[str, int]:
 
 def _held_by(store: Store, rows: Iterable[WorkerRow], key: Callable[[WorkerRow], K]) -> Iterable[tuple[K, list[str]]]:
     """The jobs in hand of supervisors that are alike: one worker may have several."""
-    held: dict[K, list[str]] = {}
-    for row in rows:
-        held.setdefault(key(row), []).extend(job.id for job in store.running(row.id))
+    keys = {row.id: key(row) for row in rows}
+    held: dict[K, list[str]] = {each: [] for each in keys.values()}
+    for job in store.running(*keys):
+        held[keys[str(job.worker)]].append(job.id)
     return held.items()
 
 

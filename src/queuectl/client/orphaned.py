@@ -36,7 +36,7 @@ def end(store: Store, among: Collection[str | None] | None = None) -> set[str]:
     from queuectl.engine.dispatch.guardian import guarding, orphans, settle_dead
 
     alive = {row.id for row in store.living(workers)}
-    running = [job for row in workers for job in store.running(row.id) if job.cancel_requested]
+    running = [job for job in store.running(*(row.id for row in workers)) if job.cancel_requested]
     asked = {job.id: job.worker for job in running}
     if len(alive) < len(workers):
         settle_dead(store)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from queuectl.client.values import WorkerView
 from queuectl.domain.condition import Condition
@@ -33,10 +33,19 @@ def _registered(store: Store) -> list[WorkerView]:
     by_dispatcher: dict[tuple[str, int], list[WorkerRow]] = {}
     for row in store.living(store.workers()):
         by_dispatcher.setdefault((row.machine, row.dispatcher), []).append(row)
-    seen = store.seen([row.id for rows in by_dispatcher.values() for row in rows]) if by_dispatcher else {}
-    return [
-        _view(store, rows, max(seen.get(row.id, row.started_at) for row in rows)) for rows in by_dispatcher.values()
-    ]
+    if not by_dispatcher:
+        return []
+    ids = [row.id for rows in by_dispatcher.values() for row in rows]
+    seen, claimed = store.seen(ids), dict[str, list[Job]]()
+    for job in store.running(*ids):
+        claimed.setdefault(str(job.worker), []).append(job)
+    silent_max_s = Settings(store.config(), store.defaults)["lease-ttl"] / 2 if store.shared_by_machines else 0.0
+    views = []
+    for rows in by_dispatcher.values():
+        seen_at = max(seen.get(row.id, row.started_at) for row in rows)
+        condition = _condition(store, rows, renews=store.now() - seen_at < silent_max_s)
+        views.append(_view(rows, claimed, condition, seen_at))
+    return views
 
 
 def _with_unable(store: Store, views: list[WorkerView]) -> list[WorkerView]:
@@ -60,12 +69,14 @@ def _with_unable(store: Store, views: list[WorkerView]) -> list[WorkerView]:
     return views
 
 
-def _view(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> WorkerView:
+def _view(
+    rows: Sequence[WorkerRow], claimed_by: Mapping[str, list[Job]], condition: Condition, seen_at: float
+) -> WorkerView:
+    """A worker of these supervisors. `claimed_by`: jobs by their supervisor's id."""
     in_slots = [row for row in rows if row.queues != (HOOKS,)] or rows
     own = [row for row in in_slots if row.epoch == FIRST_EPOCH] or in_slots
-    condition = _condition(store, rows, seen_at)
     is_orphaned = condition is Condition.ORPHANED
-    claimed = [(row, _claimed(store, row)) for row in in_slots]
+    claimed = [(row, _in_order(claimed_by.get(row.id, []))) for row in in_slots]
     return WorkerView(
         name=own[0].name, host=own[0].host, pid=rows[0].dispatcher, queues=own[0].queues, not_queues=own[0].not_queues,
         condition=condition, waits=next((row.waits for row in own if row.waits), None),
@@ -77,21 +88,19 @@ def _view(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> WorkerView
     )  # fmt: skip
 
 
-def _condition(store: Store, rows: Sequence[WorkerRow], seen_at: float) -> Condition:
+def _condition(store: Store, rows: Sequence[WorkerRow], *, renews: bool) -> Condition:
     """The worst condition of a worker's supervisors. On another machine, one that renews its lease has a dispatcher."""
     from queuectl.engine.dispatch.condition import condition_of
 
     found = {condition_of(row, store.folder) for row in rows}
     if None in found:
-        silent_max_s = Settings(store.config(), store.defaults)["lease-ttl"] / 2
-        renews = store.shared_by_machines and store.now() - seen_at < silent_max_s
         return Condition.DRIVEN if renews else Condition.UNKNOWN
     return next(each for each in reversed(list(Condition)) if each in found)
 
 
-def _claimed(store: Store, row: WorkerRow) -> list[Job]:
+def _in_order(claimed: Iterable[Job]) -> list[Job]:
     """The jobs that a supervisor has claimed: first those in its slots, then those to start next."""
-    return sorted(store.running(row.id), key=lambda job: job.started_at is None)
+    return sorted(claimed, key=lambda job: job.started_at is None)
 
 
 def _in_slots(row: WorkerRow, claimed: Sequence[Job]) -> int:

@@ -170,8 +170,8 @@ class OpenStore(Protocol):
     def living(self, rows: Sequence[WorkerRow]) -> list[WorkerRow]:
         """Those that are alive, by one look at all of them."""
 
-    def running(self, worker: str) -> list[Job]:
-        """The jobs that a supervisor holds."""
+    def running(self, *workers: str) -> list[Job]:
+        """The jobs that these supervisors hold."""
 
 
 class WorkStore(OpenStore, AlertStore, GateStore, Protocol):

@@ -98,8 +98,9 @@ class Workers(Session):
 
     # --- what a supervisor holds ------------------------------------------------------------
 
-    def running(self, worker: str) -> list[Job]:
-        return self._jobs("WHERE worker = ? AND state = 'processing' ORDER BY seq", [worker])
+    def running(self, *workers: str) -> list[Job]:
+        text = f"WHERE worker {self._dialect.any_of} AND state = 'processing' ORDER BY seq"
+        return self._jobs(text, [self._dialect.array(list(workers))]) if workers else []
 
     def cancel_requests(self, worker: str) -> list[int]:
         return [seq for (seq,) in self.read("cancel_requests", worker=worker)]
