@@ -98,3 +98,19 @@ def test_calls_one_after_the_other_share_a_client_and_the_others_are_closed(tmp_
     assert len({id(client) for client in used[:THREADS]}) == THREADS
     assert len({id(client) for client in used[THREADS:]}) == 1
     until(lambda: all(is_closed(client) for client in used), "all are closed")
+
+
+def test_the_first_request_finds_the_store_open(tmp_path: Path) -> None:
+    opened = list[Client]()
+
+    def open_one() -> Client:
+        opened.append(open_client(str(tmp_path / "queuectl.db")))
+        return opened[-1]
+
+    async def run() -> None:
+        app = create_app(open_one, "127.0.0.1")
+        async with app.router.lifespan_context(app):
+            await asyncio.to_thread(until, lambda: opened, "it is open though nobody has asked")
+
+    asyncio.run(run())
+    until(lambda: all(is_closed(client) for client in opened), "all are closed")

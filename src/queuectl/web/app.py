@@ -87,6 +87,8 @@ def _of_store(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         try:
+            for each in app.state.all:
+                each.state.clients.prepare()
             yield
         finally:
             end_streams(app)

@@ -41,6 +41,11 @@ class Clients:
         self._pool = ThreadPoolExecutor(THREADS, "queuectl-web")
         self._waiting = 0
 
+    def prepare(self) -> None:
+        """Opens a client in one of the threads, before somebody has to wait for it. A store that cannot be opened now
+        is when somebody asks; what is wrong with it is said then."""
+        self._pool.submit(self._call, "", Client.status)
+
     async def run(self, who: str, call: Callable[[Client], T]) -> T:
         """Runs `call` in one of the threads. Raises what it raises, `Overloaded` or `StoreUnavailable`."""
         if self._waiting >= WAITING_MAX:
