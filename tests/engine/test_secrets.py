@@ -10,6 +10,7 @@ import pytest
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import JobState
 from queuectl.engine.dispatch.secrets import Secrets, parse
+from tests.machines import command_line
 from tests.needs import lacks
 from tests.stores import on_each_store
 from tests.workshop import Workshop, until
@@ -38,9 +39,7 @@ def test_a_secret_reaches_the_command_and_no_file_of_queuectl(
     )  # fmt: skip
     shop.worker(1, "--secrets", str(path))
     shop.started(job)
-    shown = "".join(
-        words.read_bytes().decode(errors="replace") for words in Path("/proc").glob("[0-9]*/cmdline") if words.exists()
-    )
+    shown = "".join(command_line(int(pid)) for pid in os.listdir("/proc") if pid.isdigit())
     gate.touch()
     (done,) = shop.finished(job)
     assert (done.state, done.error) == (JobState.COMPLETED, None)
