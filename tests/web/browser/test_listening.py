@@ -15,6 +15,8 @@ from tests.web.service import Service, serving
 from tests.workshop import Worker, until
 
 TABS = 10
+GONE_S = 45
+"""How long a page may be silent before it counts as gone (hub.js)."""
 HIDE = """(hidden) => {
   Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
@@ -181,7 +183,7 @@ def test_one_page_of_a_browser_tells_of_jobs_that_die_though_all_are_hidden(
     latest = [f"3 jobs alike: echo no space {number}; exit 4: no space {number}" for number in range(3)]
     assert second.evaluate("told") in [[["3 jobs died", each]] for each in latest]  # any of them may be the last to die
     second.get_by_role("button", name="Do not notify of jobs that die").click()
-    until(lambda: listeners(server) == 0, "nobody listens")
+    until(lambda: listeners(server) == 0, "nobody listens: the first page has said that it closes", GONE_S - 5)
 
 
 def test_a_browser_that_lets_no_page_notify_says_so_at_once(open_page: OpenPage) -> None:

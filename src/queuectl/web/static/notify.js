@@ -47,7 +47,14 @@ function turn() {
     let mine;
     const over = new Promise((resolve) => { mine = release = resolve; });
     navigator.locks.request(KEY, () => { if (release === mine) watch(true); return over; });
-  } else if (!on && release) { release(); release = null; watch(false); }
+  } else if (!on) end();
+}
+
+function end() {
+  if (!release) return;
+  release();
+  release = null;
+  watch(false);
 }
 
 async function toggle() {
@@ -63,5 +70,7 @@ if (button && "Notification" in window && navigator.locks) { // browsers have bo
   button.hidden = false;
   button.addEventListener("click", toggle);
   addEventListener("storage", ({ key }) => { if (key === KEY) turn(); });
+  addEventListener("pagehide", end);
+  addEventListener("pageshow", ({ persisted }) => { if (persisted) turn(); });
   turn();
 }
