@@ -33,6 +33,11 @@ def database(client: Client) -> Any:
     return cast("SqliteStore", client.store)._db
 
 
+def has_ended(clients: Clients) -> bool:
+    """Whether none of its threads runs any more: none is using or closing a client, which is for one thread."""
+    return not any(thread.is_alive() for thread in clients._pool._threads)
+
+
 def is_closed(client: Client) -> bool:
     """Whether its store no longer answers."""
     try:
@@ -87,17 +92,19 @@ def test_calls_one_after_the_other_share_a_client_and_the_others_are_closed(tmp_
         at_once.wait(PATIENCE_S)
         use(client)
 
-    async def run() -> None:
+    async def run() -> Clients:
         clients = Clients(partial(open_client, str(tmp_path / "queuectl.db")), idle_s=0.0)
         await asyncio.gather(*(clients.run("me", use_at_once) for _ in range(THREADS)))
         for _ in range(2 * THREADS):
             await clients.run("me", use)
         clients.close()
+        return clients
 
-    asyncio.run(run())
+    clients = asyncio.run(run())
     assert len({id(client) for client in used[:THREADS]}) == THREADS
     assert len({id(client) for client in used[THREADS:]}) == 1
-    until(lambda: all(is_closed(client) for client in used), "all are closed")
+    until(lambda: has_ended(clients), "the threads end")
+    assert all(is_closed(client) for client in used)
 
 
 def test_the_first_request_finds_the_store_open(tmp_path: Path) -> None:
@@ -107,10 +114,12 @@ def test_the_first_request_finds_the_store_open(tmp_path: Path) -> None:
         opened.append(open_client(str(tmp_path / "queuectl.db")))
         return opened[-1]
 
-    async def run() -> None:
+    async def run() -> Clients:
         app = create_app(open_one, "127.0.0.1")
         async with app.router.lifespan_context(app):
             await asyncio.to_thread(until, lambda: opened, "it is open though nobody has asked")
+        return cast("Clients", app.state.clients)
 
-    asyncio.run(run())
-    until(lambda: all(is_closed(client) for client in opened), "all are closed")
+    clients = asyncio.run(run())
+    until(lambda: has_ended(clients), "the threads end")
+    assert all(is_closed(client) for client in opened)
