@@ -16,7 +16,7 @@ from queuectl.domain.limits import Lock, Pause, Queue, Rate
 from queuectl.store.port import Store
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.shared.limits import GATES_SCHEMA
-from queuectl.store.values import Change, Grip, Superseded
+from queuectl.store.values import Change, Grip, Heard, Superseded
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, an_end
 from tests.conformance.conftest import StoreFactory
 from tests.workshop import until
@@ -255,6 +255,27 @@ def test_whoever_frees_what_others_wait_for_tells_them(store_factory: StoreFacto
     assert tells(store_factory, lambda: end(store, grip, "a", Started(NOON)))
     assert claim(waiting, grip) == []
     assert tells(store_factory, lambda: end(store, grip, "a"))
+
+
+def test_a_place_that_is_taken_at_once_is_told_to_nobody(store_factory: StoreFactory, grip: Grip) -> None:
+    """Else each end in a queue with a limit would wake all workers in vain."""
+    store, waiting = store_factory(), store_factory()
+    if not isinstance(store, PostgresStore):
+        pytest.skip("every commit to a file is seen")
+    store.set_queue(Queue("q", concurrency=1))
+    add(store, "a", "b", "c", queue="q")
+    assert claim(store, grip) == ["a"]
+    assert claim(waiting, grip) == []
+    until(lambda: not waiting.changed())  # it has heard all that was said until now
+    heard = []
+    for ended, claimed in ("a", ["b"]), ("b", ["c"]), ("c", []):
+        with store.transaction():
+            end(store, grip, ended)
+            assert claim(store, grip, 1) == claimed
+        store.set_config("history", None)  # is said to all, after what else there is to say
+        heard.append(until(waiting.changed))
+    silence = Heard(1, more=True)
+    assert [each == silence for each in heard] == [True, True, False]
 
 
 def test_what_runs_out_within_a_claim_is_told_too(store_factory: StoreFactory, grip: Grip) -> None:

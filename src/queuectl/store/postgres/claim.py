@@ -16,7 +16,7 @@ from queuectl.store.shared.gates import TAKEN_BY_OTHERS_S, expire, locks_freed
 from queuectl.store.shared.limits import QUEUE, queue_of
 from queuectl.store.shared.lock_lines import open_lines
 from queuectl.store.values import Change, Grip
-from queuectl.typed import Any
+from queuectl.typed import Any, NamedTuple
 
 LOOK_AHEAD, LOOK_WIDER = 4, 8
 """A claim looks at 4 times as many candidates as it wants, since others claim too; 8 times more if that is too few."""
@@ -27,6 +27,19 @@ to execute them."""
 
 AFTER_ALL = "\U0010ffff"
 """A text that sorts after every name of a queue."""
+
+
+class Look(NamedTuple):
+    """What a claim has to mind: see the query `look`."""
+
+    limited: bool
+    waits: bool
+    lines: bool
+    expired: bool
+    gated: bool
+    listed: bool
+    awaited: bool
+    due: bool
 
 
 class Claiming(PostgresSession, Gated):
@@ -46,23 +59,26 @@ class Claiming(PostgresSession, Gated):
         with self.transaction():
             self._settings |= PLANNED_ONCE  # from the next transaction on
             self.send("claims_go_on", claims=self._keys["claims"], store=self._keys["store"])
-            if self._freed:
-                self._tell_of_ends()  # so that this claim finds the lines open
-            self.send("promote", now=terms["now"])
-            look, named = self.send("look", now=terms["now"]), list(dict.fromkeys(queues))
-            lanes = named or served.of(self._ready_queues())
-            self._limited, waits, lines, expired, gated, listed, awaited = look.fetchone()
-            self.gates.begin(waits)
-            if not (lanes or lines or expired or listed or awaited):
+            self._open_freed_lines()  # so that this claim finds them
+            named, now = list(dict.fromkeys(queues)), terms["now"]
+            look = self._look(named, now)
+            if look.due:
+                self.send("promote", now=now)
+                look = self._look(named, now)
+            lanes = named or served.of(self._lanes)
+            self.gates.begin(look.waits)
+            if not (lanes or look.lines or look.expired or look.listed or look.awaited):
                 self._lanes = ()
                 return []  # nothing was written, so nothing has to reach the disk
             asked = self._asked(grip)
-            if self.gates.settle(awaited, listed, terms["now"]):
-                lanes = named or served.of(self._ready_queues())
-            if expired:
-                expire(self, terms["now"])
-            if self._limited or lines or gated:
-                claimed = self._claim_gated(lanes, served, Wanted(limit, room, losses, ahead), terms)
+            if self.gates.settle(look.awaited, look.listed, now):
+                look = self._look(named, now)
+                lanes = named or served.of(self._lanes)
+            if look.expired:
+                expire(self, now)
+            if look.limited or look.lines or look.gated:
+                lined = not ahead and (look.lines or look.expired)
+                claimed = self._claim_gated(lanes, served, Wanted(limit, room, losses, ahead), lined, terms)
             else:
                 claimed = self._claim_from(lanes, limit, room, losses, terms)
             self._check(grip, asked)
@@ -70,14 +86,16 @@ class Claiming(PostgresSession, Gated):
                 self._lanes = ()
             return claimed
 
-    def _claim_gated(self, lanes: Sequence[str], served: Served, wanted: Wanted, terms: dict[str, Any]) -> list[Job]:
-        """Claims where gates have to be minded: nobody else does so until this transaction ends."""
+    def _claim_gated(
+        self, lanes: Sequence[str], served: Served, wanted: Wanted, lined: bool, terms: dict[str, Any]
+    ) -> list[Job]:
+        """Claims where gates have to be minded: nobody else does so until this transaction ends. `lined`: some line may
+        be open."""
         self._hold_gates()
         self._shut_out_older()
-        self._tell_of_ends()
         gates, now = self.gates, terms["now"]
         rooms = gates.rooms(now)
-        lines = [] if wanted.ahead else open_lines(self)
+        lines = open_lines(self) if lined else []
         full = {queue for queue in lanes if not rooms.get(queue, 1)}
         choice = gates.chosen(
             lambda look: self._candidates(lanes, served, rooms, lines, full, look), wanted, rooms, now
@@ -89,6 +107,7 @@ class Claiming(PostgresSession, Gated):
         )
         if len(taken) < len(choice.taken):
             gates.look_again_at(now + TAKEN_BY_OTHERS_S)
+        self._left -= gates.left_full(taken)
         return gates.take(choice, taken, now)
 
     def _candidates(
@@ -126,30 +145,34 @@ class Claiming(PostgresSession, Gated):
 
     def _tell_of_ends(self) -> None:
         """Tells those who found a queue full, or wait for a lock, that this transaction frees some of it."""
+        self._open_freed_lines()
         if self._left and self._limited is None:
-            self._limited = self.send("look", now=self.now()).fetchone()[0]
-        if not self._limited:
-            self._left.clear()
-        if not self._freed and not self._left:
-            return
-        self._hold_gates()
-        if self._left:
+            self._look((), self.now())
+        if self._left and self._limited:
+            self._hold_gates()
             self._waits.append(self.send("freed", queues=sorted(self._left)))
+        self._left.clear()
+
+    def _open_freed_lines(self) -> None:
+        """Opens the lines for the locks that this transaction frees, to its own claim too."""
         if self._freed:
+            self._hold_gates()
             text, values = self._opening(sorted(self._freed))
             self._waits.append(self._line.execute(self._text(text), values))
-        self._freed.clear()
-        self._left.clear()
+            self._freed.clear()
+
+    def _look(self, named: Sequence[str], now: float) -> Look:
+        """What there is to mind. Notes which queues have something to claim, unless queues are `named`."""
+        gaps = ([], []) if named else (["", *self._lanes], [*self._lanes, AFTER_ALL])
+        *found, ready = self.send("look", now=now, above=gaps[0], below=gaps[1]).fetchone()
+        self._lanes = sorted([*self._lanes, *ready])
+        look = Look(*found)
+        self._limited = look.limited
+        return look
 
     def outlook(self) -> tuple[bool, float | None]:
         ((claimable, due_at),) = self.read("outlook", now=self.now())
         return claimable, due_at
-
-    def _ready_queues(self) -> Sequence[str]:
-        """The queues that have something to claim, and some that had so a moment ago."""
-        gaps = {"above": ["", *self._lanes], "below": [*self._lanes, AFTER_ALL]}
-        self._lanes = sorted([*self._lanes, *(queue for (queue,) in self.send("ready_queues", **gaps).fetchall())])
-        return self._lanes
 
     def _claim_from(self, lanes: Sequence[str], limit: int, room: int, losses: int, terms: dict[str, Any]) -> list[Job]:
         if len(lanes) != 1:

@@ -65,7 +65,9 @@ def _queries(schema: str) -> dict[str, str]:
         "life_arrays": _arrays(rows.LIFE), "born": ", ".join(rows.BORN), "born_arrays": _arrays(rows.BORN),
         "worker_columns": ", ".join(fields), "worker_marks": ", ".join(f"%({name})s" for name in fields),
     }  # fmt: skip
-    within = {name: rows.named_queries(text)[name] for name in ("claim_taken", "has_claimable", "next_due")}
+    within = {
+        name: rows.named_queries(text)[name] for name in ("claim_taken", "has_claimable", "next_due", "ready_queues")
+    }
     return dict(rows.named_queries(text, **within, schema=f'"{schema}"', durable=DURABLE, **names))
 
 

@@ -11,6 +11,7 @@ What may be decided is in domain/limits.py. Only workers import this.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from queuectl.clock import boottime
@@ -55,6 +56,7 @@ class Gates:
         self._rated: frozenset[str] | None = None
         self._locks: dict[str, Lock] = {}
         self._closed: frozenset[str] = frozenset()
+        self._free: Mapping[str, int] = {}
         self.places: frozenset[str] = frozenset()
         """The queues that limit how many of their jobs run, as the last claim found them."""
         self.vacated = Vacated(store)
@@ -114,10 +116,18 @@ class Gates:
         self.reopens_at = None
         found = self.vacated.places()
         self._rated = frozenset(queue.name for queue, _ in found if queue.rate)
-        self.places = frozenset(queue.name for queue, _ in found if queue.concurrency is not None)
+        self._free = {
+            queue.name: queue.concurrency - running for queue, running in found if queue.concurrency is not None
+        }
+        self.places = frozenset(self._free)
         rooms = {queue.name: self._room(queue, running, now) for queue, running in found if queue.is_limited}
         self._closed = frozenset(queue for queue, room in rooms.items() if not room)
         return rooms
+
+    def left_full(self, claimed: Iterable[Job]) -> set[str]:
+        """The queues whose last place these jobs have taken: nobody else can use what has become free in them."""
+        taken = Counter(job.queue for job in claimed)
+        return {queue for queue, free in self._free.items() if free <= taken[queue]}
 
     def _room(self, queue: Queue, running: int, now: float) -> int:
         if queue.pause and queue.pause.lasts(now):

@@ -38,7 +38,8 @@ SELECT job.seq, job.suspect FROM unnest(%(queues)s::text[]) AS served (queue) CR
 ORDER BY job.priority DESC, job.due_at, job.seq LIMIT %(limit)s;
 
 -- name: look
--- What a claim has to mind, see store/shared/gates.py; and whether any claimable job minds a gate.
+-- What a claim has to mind, see store/shared/gates.py; whether any claimable job minds a gate, and whether any job is to be
+-- promoted first; and the queues of `ready_queues`.
 SELECT EXISTS (
         SELECT 1 FROM {schema}.queues WHERE concurrency IS NOT NULL OR rate_starts IS NOT NULL OR paused_at IS NOT NULL
     ), EXISTS (SELECT 1 FROM {schema}.lock_lines),
@@ -48,7 +49,11 @@ SELECT EXISTS (
         WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= %(now)s
     ),
     EXISTS (SELECT 1 FROM {schema}.jobs WHERE ready AND (locks IS NOT NULL OR start_by IS NOT NULL)),
-    EXISTS (SELECT 1 FROM {schema}.settlements), EXISTS (SELECT 1 FROM {schema}.edges WHERE verdict IS NULL);
+    EXISTS (SELECT 1 FROM {schema}.settlements), EXISTS (SELECT 1 FROM {schema}.edges WHERE verdict IS NULL),
+    EXISTS (
+        SELECT 1 FROM {schema}.jobs
+        WHERE NOT ready AND NOT held AND state IN ('pending', 'failed') AND due_at <= %(now)s
+    ), ARRAY({ready_queues});
 
 -- name: claim_candidates
 -- The jobs to be claimed next, over all the given queues, in the order of claiming, with what gates ask of them.
