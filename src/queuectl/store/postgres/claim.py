@@ -94,7 +94,7 @@ class Claiming(PostgresSession, Gated):
         self._hold_gates()
         self._shut_out_older()
         gates, now = self.gates, terms["now"]
-        rooms = gates.rooms(now)
+        rooms = gates.rooms(now) if self._limited else {}
         lines = open_lines(self) if lined else []
         full = {queue for queue in lanes if not rooms.get(queue, 1)}
         choice = gates.chosen(

@@ -18,7 +18,7 @@ from queuectl.clock import boottime
 from queuectl.domain import limits
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Ended, Expired, GivenBack, Lost, Started, apply
-from queuectl.domain.limits import Candidate, Choice, Lock, Queue, Rate, Reservation, Supply, Wanted, merged
+from queuectl.domain.limits import Candidate, Choice, Lock, Passed, Queue, Rate, Reservation, Supply, Wanted, merged
 from queuectl.settings import Settings
 from queuectl.store.shared import lock_lines
 from queuectl.store.shared.limits import NOT_YET
@@ -72,6 +72,7 @@ class Gates:
     def begin(self, waits: bool) -> None:
         """A claim begins. `waits`: some job waits in a line, though perhaps in none that is open."""
         self._rated = self._closed = self.places = frozenset()
+        self._free = {}
         self.took_all = self.awaits = False
         self.held_up, self.reopens_at = waits, None
 
@@ -161,14 +162,20 @@ class Gates:
     def _supply(self, name: str, now: float) -> Supply:
         """The units of a lock that a claim may give out. A job that others have passed by for long keeps some back."""
         held = [unit for job, units in self._store.holders(name) if job not in self.vacated.jobs for unit in units]
-        patience_s = Settings(self._store.config())["lock-patience"]
         reserved = [
             Reservation(passed.order, passed.units_of(name))
-            for passed in self._store.passed_by(now - patience_s, name)
+            for passed in self._passed_for_long(name, now)
             if self._may_start_from(passed.queue) and self._can_be_met(passed.requests)
-        ]  # fmt: skip
+        ]
         lock = self._locks[name] = self._store.lock(name)
         return Supply(lock.free(held), reserved)
+
+    def _passed_for_long(self, name: str, now: float) -> list[Passed]:
+        """Those that others have passed by for longer than is fair."""
+        if not (passed := self._store.passed_by(now, name)):
+            return []
+        patience_s = Settings(self._store.config())["lock-patience"]
+        return [each for each in passed if each.since < now - patience_s]
 
     def _may_start_from(self, queue: str) -> bool:
         """Whether a job of a queue could start, but for its locks. If not, it keeps no units from others."""
