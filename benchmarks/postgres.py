@@ -165,17 +165,17 @@ def rows_on(server: Server) -> Sequence[Row]:
     return (
         Row(
             name="P1", measure=bench.claims,
-            figures=[Figure("P1", "claim + finish, 4 processes, jobs/s / pgbench -N tps", Target(">=", 5))],
+            figures=[Figure("P1", "claim + finish, 4 processes, jobs/s / pgbench -N tps", Target(">=", 6))],
         ),
         Row(
             name="P2", measure=bench.of_true,
-            figures=[Figure("P2", "5,000 x true, jobs/s / on SQLite", Target(">=", 0.65))],
+            figures=[Figure("P2", "5,000 x true, jobs/s / on SQLite", Target(">=", 0.95))],
         ),
         Row(
             name="P3", measure=bench.wake_up,
             figures=[
-                Figure("P3a", "enqueue committed to command running, ms, p50", Target("<=", 10)),
-                Figure("P3b", "  p99", Target("<=", 40)),
+                Figure("P3a", "enqueue committed to command running, ms, p50", Target("<=", 3)),
+                Figure("P3b", "  p99", Target("<=", 5)),
             ],
         ),
         Row(

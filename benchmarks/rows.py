@@ -18,7 +18,7 @@ ROWS = (
     Row(
         name="W1",
         figures=[
-            Figure("W1", "5,000 × true, jobs/s ÷ xargs -P2", _at_least(1.2)),
+            Figure("W1", "5,000 × true, jobs/s ÷ xargs -P2", _at_least(1.1)),
             Figure("W1x", "two Python loops that only start and reap it ÷ xargs -P2", None),
         ],
         measure=throughput.of_true,
@@ -39,7 +39,7 @@ ROWS = (
     Row(
         name="W4",
         figures=[
-            Figure("W4a", "idle worker, enqueue committed to command running, ms, p50", _at_most(2)),
+            Figure("W4a", "idle worker, enqueue committed to command running, ms, p50", _at_most(1.8)),
             Figure("W4b", "idle worker, enqueue committed to command running, ms, p99", _at_most(6)),
         ],
         measure=idle.wake_up,
@@ -86,7 +86,7 @@ ROWS = (
     ),
     Row(
         name="W6",
-        figures=[Figure("W6", "one enqueue process ÷ python importing sqlite3, json", _at_most(2.2))],
+        figures=[Figure("W6", "one enqueue process ÷ python importing sqlite3, json", _at_most(1.5))],
         measure=idle.enqueue_process,
     ),
     Row(
@@ -107,7 +107,7 @@ ROWS = (
     ),
     Row(
         name="W9",
-        figures=[Figure("W9", "5,000 × true, 4 worker processes ÷ one", _at_least(0.95))],
+        figures=[Figure("W9", "5,000 × true, 4 worker processes ÷ one", _at_least(1.0))],
         measure=throughput.of_four_workers,
     ),
     Row(
@@ -121,7 +121,7 @@ ROWS = (
     ),
     Row(
         name="W11",
-        figures=[Figure("W11", "5,000 × /bin/true, jobs/s ÷ xargs -P2 with a shell", _at_least(1.4))],
+        figures=[Figure("W11", "5,000 × /bin/true, jobs/s ÷ xargs -P2 with a shell", _at_least(1.8))],
         measure=throughput.of_plain_words,
     ),
 )
