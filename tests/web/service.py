@@ -17,7 +17,7 @@ from starlette.applications import Starlette
 from queuectl.client import tokens as access
 from queuectl.client.facade import Client
 from queuectl.web.app import create_app, end_streams
-from queuectl.web.serve import bound, open_client
+from queuectl.web.serve import KEEP_ALIVE_S, bound, open_client
 from tests.workshop import PATIENCE_S, until
 
 TLS = ssl.create_default_context()
@@ -74,7 +74,7 @@ def serving(db: str | Path, listen_s_max: float = PATIENCE_S, port: int = 0, **m
         server = uvicorn.Server(
             uvicorn.Config(
                 app, ws="none", lifespan="on", log_config=None, access_log=False, proxy_headers=False,
-                timeout_graceful_shutdown=1,
+                timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=1,
             )
         )  # fmt: skip
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
