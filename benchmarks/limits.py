@@ -34,7 +34,7 @@ from tests.workshop import Worker
 
 T = TypeVar("T")
 MANY, NEWLY_DUE, CLAIMS, SAMPLES, JOBS = 100_000, 10_000, 50, 200, 1000
-WATCHED_S = 20.0
+WATCHED_S = 60.0
 LATER_S = 6.0
 ELSEWHERE = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 """A worker with a process namespace of its own is on another machine, for all that others can tell."""

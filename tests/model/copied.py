@@ -77,7 +77,7 @@ def look_at_copy(original: Path, machine: Machine, time: Timeline) -> None:
             running = [job for job in store.find(Selector()) if job.state is JobState.PROCESSING]
             host = CopyHost(machine, path.parent)
             known = {end.key for each in host.left_folders() for end in host.journal(each)}
-            Reaper(store, host, lambda: Settings(store.config())).look({}, time.monotonic())
+            Reaper(store, host, lambda: Settings(store.config())).look(frozenset(), time.monotonic())
             if store.workers() or host.left_folders():
                 raise Violation(f"the copy still knows {[row.id for row in store.workers()]}, {host.left_folders()}")
             for job in running:

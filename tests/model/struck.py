@@ -293,6 +293,9 @@ class SimHost(Host):
     def left_folders(self) -> list[str]:
         return [worker for worker in sorted(self._simulated.folders) if not self._simulated.is_alive(worker)]
 
+    def has_others(self) -> bool:
+        return any(self._simulated.drivers.get(worker) is not self._process for worker in self._simulated.folders)
+
     def has(self, worker: str) -> bool:
         return True
 

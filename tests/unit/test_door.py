@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.engine.channel import Channel, dial, listen
-from queuectl.engine.protocol import PROTOCOL, Dropped, Hello, Started, encoded
+from queuectl.engine.protocol import PROTOCOL, Ask, Dropped, Hello, Ping, Started, State, encoded
 from queuectl.engine.supervise.door import FLUSH_AFTER_S, FLUSH_MESSAGES, Door
 
 LATER = FLUSH_AFTER_S * 2
@@ -52,6 +52,15 @@ def driver(door: Door, tmp_path: Path) -> Iterator[Channel]:
             list(door.receive(handle))
         channel.receive()
         yield channel
+
+
+def test_the_driver_is_answered_over_its_own_line(door: Door, driver: Channel) -> None:
+    driver.send(Ping(), Ask(PROTOCOL))
+    (handle,) = door._channels
+    assert list(door.receive(handle)) == [Ping()]
+    (state,) = driver.receive()
+    assert isinstance(state, State)
+    assert state.about["driven"]
 
 
 def test_without_waiting_orders_all_is_told_at_once(door: Door, driver: Channel) -> None:

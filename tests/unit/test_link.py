@@ -9,7 +9,20 @@ from queuectl.domain.job import Spec
 from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.host import Host, Plan
 from queuectl.engine.dispatch.link import Link
-from queuectl.engine.protocol import SPECS_MAX, Drop, Dropped, End, Ended, Message, Order, Prepare, parse
+from queuectl.engine.protocol import (
+    PROTOCOL,
+    SPECS_MAX,
+    Ask,
+    Drop,
+    Dropped,
+    End,
+    Ended,
+    Message,
+    Order,
+    Ping,
+    Prepare,
+    parse,
+)
 from queuectl.store.passfile import Access
 from tests.builders import a_job, a_worker
 from tests.workshop import until
@@ -52,6 +65,20 @@ def test_of_what_was_claimed_ahead_jobs_of_a_limited_queue_are_asked_back() -> N
     assert dropped == [2]
     link.flights[3, 0].pid = 1
     assert [flight.job.seq for flight in link.waiting()] == [2]
+    near.close()
+    far.close()
+
+
+def test_a_supervisor_that_has_something_to_do_is_asked_how_it_is() -> None:
+    near, far = (Channel(end) for end in socket.socketpair())
+    link = Link(a_worker(), near)
+    link.ping(1.0)
+    assert (far.receive(), link.asked_at) == ([Ping()], None)
+    link.start([a_job()], 2.0)
+    far.receive()
+    for now in (3.0, 4.0):
+        link.ping(now)
+        assert (far.receive(), link.asked_at) == ([Ping(), Ask(PROTOCOL)], 3.0)
     near.close()
     far.close()
 

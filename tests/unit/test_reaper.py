@@ -75,7 +75,7 @@ def taken(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> Taken:
 
     def ask(now: float, state: About) -> bool:
         monkeypatch.setattr(host, "dial", lambda worker: Line(state))
-        assert reaper.look({}, now) == []
+        assert reaper.look(frozenset(), now) == []
         return bool(reaper.hear(now, may_adopt=True))
 
     return ask
@@ -114,7 +114,7 @@ def test_one_that_has_yet_to_notice_its_dispatchers_death_is_waited_for(
     monkeypatch.setattr(host, "dial", lambda worker: Line({"epoch": 1, "driven": True, "silent": 0.0}))
     reaper = Reaper(store, host, lambda: Settings({}))
     for now, expected in ((0.0, True), (LOOK_EVERY_S, False)):  # one more look has to tell
-        reaper.look({}, now)
+        reaper.look(frozenset(), now)
         assert reaper.hear(now, may_adopt=True) == []
         assert reaper.expects_news(now) is expected
     os.close(lock)

@@ -183,11 +183,6 @@ class Crew:
             if unknown:
                 self._store.record(link.grip, [Change(job=job, event=GivenBack()) for job in unknown])
 
-    def ping(self) -> None:
-        """Tells every supervisor that this dispatcher lives."""
-        for link in self.links:
-            link.ping()
-
     def why_no_restart(self, options: WorkerOptions) -> str | None:
         """Why the installed release cannot go on in this worker's place; None if it can."""
         return self._host.why_no_restart(self._store.address, options)

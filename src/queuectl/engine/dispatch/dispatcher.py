@@ -41,7 +41,6 @@ from queuectl.store.values import REOPEN, REPLACED, Superseded
 from queuectl.wire.workers import WorkerOptions
 
 TICK_S = 1.0
-PINGS_A_TTL = 5
 ANSWERS_EVERY_S = 0.02
 """How often to look for the answers of other workers' supervisors, while there are any to come."""
 CLOSED_EVERY_S = 0.005
@@ -134,8 +133,7 @@ class Dispatcher:
         now = self._clock.monotonic()
         self._known.release(now)
         self._stopping.check_timeout(now)
-        if self._beat.is_due("ping", self._settings["lease-ttl"] / PINGS_A_TTL, now):
-            self._crew.ping()  # before the store is asked, which may take long: a worker that says nothing is replaced
+        self._succession.ping(now)  # before the store is asked, which may take long: who says nothing is replaced
         try:
             with machine.faults():
                 self._polls.renew(now)
@@ -161,6 +159,7 @@ class Dispatcher:
         if heard := self._store.changed():
             self._wakeup.echo.end()
             self._claiming.hear(heard.jobs)
+            self._succession.others_committed()
             if heard.more:
                 self._requests.unanswered = True
                 self._firing.look_again()

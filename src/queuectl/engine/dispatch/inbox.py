@@ -11,7 +11,19 @@ from queuectl.engine.dispatch.link import Link
 from queuectl.engine.dispatch.pace import Pace
 from queuectl.engine.dispatch.pending import Pending
 from queuectl.engine.dispatch.stopping import Stopping
-from queuectl.engine.protocol import Dropped, End, Ended, Message, Progress, Short, Started, Stuck, Tells, Welcome
+from queuectl.engine.protocol import (
+    Dropped,
+    End,
+    Ended,
+    Message,
+    Progress,
+    Short,
+    Started,
+    State,
+    Stuck,
+    Tells,
+    Welcome,
+)
 
 
 class Inbox:
@@ -55,6 +67,8 @@ class Inbox:
                 self._known.add_progress(link, (seq, lease), text)
             case Short(seq, lease):
                 link.take_shortage((seq, lease))
+            case State():
+                link.asked_at = None
             case Welcome():
                 self._take_welcome(link)
 

@@ -16,6 +16,7 @@ from queuectl.engine.lease import Lease
 from queuectl.engine.protocol import (
     PROTOCOL,
     SPECS_MAX,
+    Ask,
     Drop,
     End,
     Hello,
@@ -97,6 +98,8 @@ class Link:
         """Whether the store has been asked to forget it. It may have, whatever it said."""
         self.leaving = False
         self.lease: Lease | None = None
+        self.asked_at: float | None = None
+        """Since when it has been asked how it is, by the monotonic clock; None if it has answered."""
         self.short_of_room_for: Key | None = None
         """The order that waits for its machine, unless it has been started or dropped since."""
         self.for_hooks = for_hooks
@@ -238,9 +241,19 @@ class Link:
                 self._ended -= 1
         self.channel.send(Recorded(keys))
 
-    def ping(self) -> None:
-        """Tells that this dispatcher lives."""
-        self.channel.send(Ping())
+    def ping(self, now: float) -> None:
+        """Tells that this dispatcher lives; of one that has something to do, asks whether it does."""
+        if not self.flights:
+            self.channel.send(Ping())
+            return
+        self.channel.send(Ping(), Ask(PROTOCOL))
+        if self.asked_at is None:
+            self.asked_at = now
+
+    def excuse(self, now: float) -> None:
+        """Begins to wait anew for the answer, if there is one to come."""
+        if self.asked_at is not None:
+            self.asked_at = now
 
     def lend(self, lease: Lease) -> None:
         """Tells how long commands may run, as far as is known now."""

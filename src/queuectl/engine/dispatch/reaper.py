@@ -8,7 +8,7 @@ read the exit status of a command that ended unseen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 
 from queuectl.clock import boottime
 from queuectl.domain.cause import Cause
@@ -38,8 +38,6 @@ ANSWER_WITHIN_S = 1.0
 """A living supervisor answers in a moment; a worker that is about to leave waits no longer than this for it."""
 OVERLOOKED_S = 2 * LOOK_EVERY_S
 """The longest gap between two looks at the dead. After a longer one, the time that others have begins again."""
-OVERSLEPT_S = 1.5
-"""A worker whose last look is older than this was frozen itself, and others may have been too."""
 
 
 class Adopted(NamedTuple):
@@ -92,10 +90,10 @@ class Frozen(NamedTuple):
 
 
 class Inquiry:
-    """A supervisor that was asked whether it is orphaned. One of our own is only asked whether it is frozen."""
+    """Another worker's supervisor that was asked whether it is orphaned."""
 
-    def __init__(self, row: WorkerRow, channel: Channel, since: float, own: bool) -> None:
-        self.row, self.channel, self.since, self.own = row, channel, since, own
+    def __init__(self, row: WorkerRow, channel: Channel, since: float) -> None:
+        self.row, self.channel, self.since = row, channel, since
 
 
 class Reaper:
@@ -111,9 +109,11 @@ class Reaper:
         self._wards = wards
         self.inquiries: dict[str, Inquiry] = {}
         self._untold: dict[tuple[str, int], float] = {}  # when a worker was first seen not to know of its epoch
-        self._heard_at = self._looked_at = 0.0
+        self._looked_at = 0.0
         self._dead_since: dict[str, float] = {}
         self._departures = Departures(store, host)
+        self.is_alone = False
+        """Whether the last look found no supervisor of others."""
         self._settled: list[Settled] = []  # where the store fails before they are told, the next look tells them
         self._going: dict[str, bool] = {}  # supervisors that live and did not answer: whether a look will tell more
         self.fenced: set[str] = set()
@@ -126,19 +126,16 @@ class Reaper:
 
     def expects_news(self, now: float) -> bool:
         """Whether a supervisor is about to be found dead or without a dispatcher."""
-        asked = (inquiry.since for inquiry in self.inquiries.values() if not inquiry.own)
+        asked = (inquiry.since for inquiry in self.inquiries.values())
         return any(self._going.values()) or any(now - since < ANSWER_WITHIN_S for since in asked)
 
-    def look(self, mine: Mapping[str, bool], now: float) -> list[Settled]:
-        """Cleans up after the dead, and asks all others on this machine.
-
-        `mine` are buried by their own, and asked only while they have (True) something to do.
-        """
+    def look(self, mine: Set[str], now: float) -> list[Settled]:
+        """Cleans up after the dead, and asks all others on this machine. `mine` are buried and asked by their own."""
         self._going = dict.fromkeys(self._going, False)
-        for row in self._clean_up(now, mine.keys()):
-            is_wanted = mine.get(row.id, self._wards is None or row.id in self._wards)
+        for row in self._clean_up(now, mine):
+            is_wanted = row.id not in mine and (self._wards is None or row.id in self._wards)
             if is_wanted and self._may_ask(row) and self._store.alive(row):
-                self._ask(row, now, own=row.id in mine)
+                self._ask(row, now)
         return self._told()
 
     def _may_ask(self, row: WorkerRow) -> bool:
@@ -162,6 +159,7 @@ class Reaper:
                 self._settled.append(Settled(worker=worker, taken_back=taken_back))
             self._host.remove(worker)
         others = [row for row in rows if row.id not in mine]
+        self.is_alone = not others
         living = {row.id for row in self._store.living(others)}
         dead = [row for row in others if row.id not in living]
         self._forget_the_settled(dead, now)
@@ -215,50 +213,48 @@ class Reaper:
         }  # fmt: skip
         return self._store.take_back_losses(worker, stopped) if stopped else []
 
-    def _ask(self, row: WorkerRow, now: float, own: bool) -> None:
+    def _ask(self, row: WorkerRow, now: float) -> None:
         channel = self._host.dial(row.id)
         if channel is None:
             self._going.setdefault(row.id, True)
             return
         channel.send(Ask(PROTOCOL))
-        self.inquiries[row.id] = Inquiry(row, channel, now, own)
+        self.inquiries[row.id] = Inquiry(row, channel, now)
 
     def hear(self, now: float, may_adopt: bool) -> list[Adopted | Frozen]:
         """Takes over one that answered that it is orphaned; the next call takes over the next one, so that nothing
         comes between that and driving it. Ends those that did not answer for long."""
-        self._excuse_all_if_asleep(now)
         found: list[Adopted | Frozen] = []
         for inquiry in list(self.inquiries.values()):
             answers = [answer for answer in inquiry.channel.receive() if isinstance(answer, State)]
             if answers:
                 self._close(inquiry)
-                wanted = may_adopt and not inquiry.own and self._is_orphaned(inquiry.row, answers[0].about, now)
+                wanted = may_adopt and self._is_orphaned(inquiry.row, answers[0].about, now)
                 if wanted and (adopted := self._adopt(inquiry.row)):
                     return [*found, adopted]
-                if not inquiry.own and self._has_lost_its_dispatcher(inquiry.row):  # and has yet to notice
+                if self._has_lost_its_dispatcher(inquiry.row):  # and has yet to notice
                     self._going.setdefault(inquiry.row.id, True)
             elif inquiry.channel.closed:
                 self._close(inquiry)
                 self._going.setdefault(inquiry.row.id, True)
-            elif now - inquiry.since > self._patience_s(inquiry):
+            elif self.is_silent(inquiry.row, inquiry.since, now):
                 self._close(inquiry)
-                if self._store.alive(inquiry.row):
-                    self._host.kill(inquiry.row)
-                    found.append(Frozen(row=inquiry.row))
+                found += self.end_frozen(inquiry.row)
         return found
 
-    def _patience_s(self, inquiry: Inquiry) -> float:
-        """How long a supervisor may say nothing before it is ended as frozen: by its own dispatcher first."""
+    def is_silent(self, row: WorkerRow, since: float, now: float) -> bool:
+        """Whether a supervisor that was asked then has said nothing for so long that it is frozen. Its own dispatcher
+        ends it first."""
         lease_s: float = self._settings()["lease-ttl"]
-        left_to_own = not inquiry.own and self._is_own_awake(inquiry.row)
-        return max(FROZEN_AFTER_S, lease_s) + (LEFT_TO_OWN_S if left_to_own else 0.0)
+        silent_s = now - since - max(FROZEN_AFTER_S, lease_s)
+        return silent_s > 0 and (silent_s > LEFT_TO_OWN_S or not self._is_own_awake(row))
 
-    def _excuse_all_if_asleep(self, now: float) -> None:
-        """Time that this process did not see is nobody's silence."""
-        if now - self._heard_at > OVERSLEPT_S:
-            for inquiry in self.inquiries.values():
-                inquiry.since = now
-        self._heard_at = now
+    def end_frozen(self, row: WorkerRow) -> list[Frozen]:
+        """Ends a frozen supervisor with its commands, unless it is dead by now."""
+        if not self._store.alive(row):
+            return []
+        self._host.kill(row)
+        return [Frozen(row=row)]
 
     def _close(self, inquiry: Inquiry) -> None:
         del self.inquiries[inquiry.row.id]

@@ -6,6 +6,7 @@ Those of this worker are replaced. Those of others are taken over or settled, as
 from __future__ import annotations
 
 from collections.abc import Callable, Set
+from math import inf
 
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.claiming import Claiming
@@ -14,11 +15,15 @@ from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.link import Link
 from queuectl.engine.dispatch.pace import Beat
 from queuectl.engine.dispatch.pending import Pending
-from queuectl.engine.dispatch.reaper import LOOK_EVERY_S, Adopted, Reaper, Settled
+from queuectl.engine.dispatch.reaper import LOOK_EVERY_S, Adopted, Frozen, Reaper, Settled
 from queuectl.engine.dispatch.stopping import Stopping
 from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
 from queuectl.store.values import LEASE_MIN_S, Superseded
+
+PINGS_A_TTL = 5
+OVERSLEPT_S = 1.5
+"""A worker that last heard others longer ago than this was frozen itself, and they may have been too."""
 
 
 class Succession:
@@ -35,12 +40,14 @@ class Succession:
         self._known = known
         self._claiming = claiming
         self._stopping = stopping
+        self._settings = settings
         self._reaper = Reaper(store, host, settings, wards)
         self._observe = observe
         self._beat = Beat()
         self._has_looked = False
+        self._heard_at = 0.0
         self._quiet_until = 0.0
-        """No lease of others runs out before this."""
+        """No lease of others runs out before this. Without leases: infinite while there are no others."""
 
     @property
     def is_waiting(self) -> bool:
@@ -62,6 +69,12 @@ class Succession:
             self.forget(link)
         for inquiry in self._reaper.inquiries.values():
             inquiry.channel.close()
+
+    def ping(self, now: float) -> None:
+        """Tells every supervisor that this dispatcher lives, and asks those that have something to do for the same."""
+        if self._beat.is_due("ping", min(LOOK_EVERY_S, self._settings()["lease-ttl"] / PINGS_A_TTL), now):
+            for link in self._crew.links:
+                link.ping(now)
 
     def check_closed_links(self) -> None:
         """Replaces supervisors that have died. Raises `Superseded` where one follows somebody else now."""
@@ -100,7 +113,8 @@ class Succession:
 
     def hear_others(self, now: float) -> bool:
         """Takes over supervisors that nobody drives, and ends frozen ones; whether any was taken over."""
-        found = self._reaper.hear(now, may_adopt=not self._stopping.has_begun)
+        self._excuse_all_if_asleep(now)
+        found = [*self._frozen(now), *self._reaper.hear(now, may_adopt=not self._stopping.has_begun)]
         for each in found:
             if isinstance(each, Adopted):
                 self._crew.take_over(each.row, each.channel, each.lease, now)
@@ -108,10 +122,33 @@ class Succession:
                 self._observe(happenings.SupervisorFrozen(worker=each.row.id))
         return any(isinstance(each, Adopted) for each in found)
 
+    def _excuse_all_if_asleep(self, now: float) -> None:
+        """Time that this process did not see is nobody's silence."""
+        if now - self._heard_at > OVERSLEPT_S:
+            for link in self._crew.links:
+                link.excuse(now)
+            for inquiry in self._reaper.inquiries.values():
+                inquiry.since = now
+        self._heard_at = now
+
+    def _frozen(self, now: float) -> list[Frozen]:
+        """Those of our own that have not answered for long; ends them."""
+        found: list[Frozen] = []
+        for link in self._crew.links:
+            if link.asked_at is not None and self._reaper.is_silent(link.row, link.asked_at, now):
+                link.asked_at = None
+                found += self._reaper.end_frozen(link.row)
+        return found
+
     def told(self, next_expiry_s: float | None, now: float) -> None:
         """A renewal tells when the first lease of others runs out. None that is given later runs out before the
         shortest there can be has passed."""
         self._quiet_until = now + min(LEASE_MIN_S, LEASE_MIN_S if next_expiry_s is None else next_expiry_s)
+
+    def others_committed(self) -> None:
+        """Somebody has written to the store: there may be another worker."""
+        if not self._store.shared_by_machines:
+            self._quiet_until = 0.0
 
     def look_for_others(self, now: float) -> None:
         """Settles dead supervisors of others, and asks the living ones whether anybody drives them."""
@@ -119,13 +156,15 @@ class Succession:
             if self._is_quiet(now):
                 return
             self._has_looked = True
-            for settled in self._reaper.look({link.row.id: bool(link.flights) for link in self._crew.links}, now):
+            for settled in self._reaper.look({link.row.id for link in self._crew.links}, now):
                 self._tell(settled)
+            if not self._store.shared_by_machines:
+                self._quiet_until = inf if self._reaper.is_alone else 0.0
 
     def _is_quiet(self, now: float) -> bool:
         """Whether a look at the store would find nothing. Before the first one nobody knows who else is there."""
-        idle = self._has_looked and not (self._crew.has_flights or self._reaper.has_unsettled)
-        return idle and now < self._quiet_until and not self._host.has_others()
+        settled = self._has_looked and not self._reaper.has_unsettled
+        return settled and now < self._quiet_until and not self._host.has_others()
 
     def _tell(self, settled: Settled) -> None:
         self._claiming.look_again()
