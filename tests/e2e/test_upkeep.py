@@ -22,6 +22,24 @@ def test_settings_are_shown_changed_and_put_back(stored: Terminal) -> None:
     assert rows["backoff-initial"]["help"]
 
 
+def test_a_copy_tells_which_tokens_it_leaves(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- true")
+    assert "tokens" not in terminal.good("queuectl copy --to one.db --keep --yes").err
+    terminal.good("queuectl token create grafana")
+    expected = "tokens are not copied: grafana; make each with: queuectl --db two.db token create NAME"
+    assert expected in terminal.good("queuectl copy --to two.db --yes").err
+    assert "no token" in terminal.good("queuectl --db two.db token list").err
+
+
+def test_a_preview_begins_at_a_time_of_its_own_zone(terminal: Terminal) -> None:
+    for zone, first in (("Asia/Tokyo", "2027-03-26T00:00:00Z"), ("America/New_York", "2027-03-26T13:00:00Z")):
+        for start in ("2027-03-26 08:59", "2027-03-26T08:59"):
+            line = f'queuectl schedule preview "0 9 * * *" --tz {zone} --from "{start}" -n 1 --json'
+            assert terminal.good(line).json == [first]
+    for start in ("08:59", "2027-03-26T08:59:00+09:00", "+1h"):
+        terminal.good(f'queuectl schedule preview "0 9 * * *" --tz Asia/Tokyo --from {start}')
+
+
 def test_the_first_delay_follows_the_base_until_it_is_set(terminal: Terminal) -> None:
     terminal.good("queuectl config set backoff-base 3")
     assert terminal.good("queuectl config get backoff-initial").out == "3s\n"

@@ -70,7 +70,12 @@ def change(call: Call) -> int:
 
 def _policy(call: Call) -> dict[str, Any]:
     given = {key: getattr(call.args, key) for key in POLICY}
-    return {key: value for key, value in given.items() if value is not None}
+    arguments = {each.name: each for each in schedules.ADD.arguments}
+    return {
+        key: arguments[key].read(value, f"--{key.replace('_', '-')}")
+        for key, value in given.items()
+        if value is not None
+    }
 
 
 def _print_done(call: Call, done: ScheduleView, now: float, verb: str) -> None:
@@ -92,7 +97,7 @@ def preview(call: Call) -> int:
     arguments = {each.name: each for each in views.PREVIEW.arguments}
     count = views.PREVIEWED if call.args.count is None else arguments["count"].read(call.args.count, "-n")
     zone, now = call.args.tz or zones.local(), SystemClock().now()
-    fires = views.previewed(now, expression, zone, call.args.from_, count, call.args.name)
+    fires = views.previewed(now, expression, zone, call.args.from_, count, call.args.name, "--from")
     if call.console.as_json:
         call.console.json_array([format_second(at) for at in fires])
         return 0

@@ -59,7 +59,7 @@ ROWS = (
         target="schedule:preview", words="EXPR", least=1, most=1,
         options=(
             option("--tz", "ZONE", "in this time zone (default: this machine's)"),
-            option("--from", "TIME", "show fires after this time (default: now)", dest="from_"),
+            option("--from", "TIME", "show fires after this time of --tz (default: now)", dest="from_"),
             option("-n", "--count", "N", "show N fires (default: 10)"),
             option("--name", "SCHEDULE", "draw H as a schedule of this name does", default=""),
         ),

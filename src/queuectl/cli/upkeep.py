@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from queuectl.cli import hints
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import age_to_delete
 from queuectl.cli.render import visible
@@ -95,6 +96,7 @@ def migrate(call: Call) -> int:
 def copy(call: Call) -> int:
     """Copies the store into another one."""
     from queuectl.client import copying
+    from queuectl.client.tokens import OWN_NAME
     from queuectl.places import shown
 
     console, args = call.console, call.args
@@ -105,6 +107,7 @@ def copy(call: Call) -> int:
         if not console.confirmed(f"stop all workers of {from_url} and copy it?", args.yes):
             return 1
         progress = console.progress("copied")
+        left = [token.name for token in client.tokens() if token.name != OWN_NAME]
         try:
             copied = copying.copy(
                 client, args.to, keep=args.keep, replace=args.replace, say=console.note, progress=progress
@@ -114,6 +117,9 @@ def copy(call: Call) -> int:
     to_url = shown(args.to)
     told = f"copied {counted(copied['jobs'], 'job')} to {to_url}, and compared"
     console.answer({"from": from_url, "to": to_url, "rows": copied}, to_url, told)
+    if left:
+        again = hints.command("token create NAME", args.to)
+        console.note(f"tokens are not copied: {', '.join(left)}; make each with: {again}", "tokens_left")
     return 0
 
 

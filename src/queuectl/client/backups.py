@@ -40,7 +40,10 @@ def backup(store: Store, path: str, *, replace: bool, progress: Progress | None)
     places.refuse_missing(store.address)
     if path == "-":
         raise Invalid("a backup is a file, and cannot be written to stdout", "name one, or use: queuectl export")
+    is_folder = path.endswith(os.sep)
     path = os.path.abspath(os.path.expanduser(path))
+    if is_folder or os.path.isdir(path):
+        raise Invalid(f"{path} names a folder, not a file", f"such as {os.path.join(path, 'queuectl-backup.db')}")
     if os.path.lexists(path) and not replace:
         raise Conflict(f"{path} is there already", "name another file, or write over it with --replace")
     if os.path.realpath(path) == os.path.realpath(store.address):

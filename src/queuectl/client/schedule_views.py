@@ -232,13 +232,17 @@ def preview(
     return previewed(store.now(), cron, tz, from_, count, name)
 
 
-def previewed(now: float, cron: str, tz: str | None, from_: Any, count: int, name: str) -> list[float]:
-    """The next fires of a cron expression, for which no store is needed."""
+def previewed(
+    now: float, cron: str, tz: str | None, from_: Any, count: int, name: str, spelled: str = "from"
+) -> list[float]:
+    """The next fires of a cron expression after `from_` (`spelled` so in errors), for which no store is needed. A time
+    without a zone is one of `tz`."""
     from queuectl.domain.cron import parse_cron
 
     expression = check_cron(cron, "the expression", name)
-    start = now if from_ is None else parse_time(as_json(from_), now, "from")
-    return upcoming(parse_cron(expression, name), start, zone_of(tz), count)
+    zone = zone_of(tz)
+    start = now if from_ is None else parse_time(as_json(from_), now, spelled, zones.zone(zone))
+    return upcoming(parse_cron(expression, name), start, zone, count)
 
 
 PREVIEW = plain(

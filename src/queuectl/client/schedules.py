@@ -168,12 +168,19 @@ def change(
     return view(store, who, name)
 
 
+def _check_ping(value: object, key: str) -> str:
+    text = check_filled(value, key)
+    if text != NONE and not is_address(text):
+        raise not_a_url(text, key)
+    return text
+
+
 def watch_with(old: Watch, alert: str | None, ping: str | None, expect_within: Any) -> Watch:
     """The watch with what is given; `none` lifts it. Raises `Invalid`."""
     if alert is not None:
         check_hook(alert, "alert")
-    if ping not in (None, NONE) and not is_address(ping):
-        raise not_a_url(ping, "ping")
+    if ping is not None:
+        _check_ping(ping, "ping")
     within = old.expect_within
     if expect_within is not None:
         within = _duration(expect_within, "expect_within", LEAST_S, WITHIN_MAX)
@@ -197,9 +204,17 @@ def _with_rule(old: Schedule, now: float, cron: str | None, every: Any, tz: str 
 
 
 _ANY = {"anyOf": [schema.DURATION, {"type": "string", "enum": [NONE]}]}
-_OR_NONE = Kind(_ANY, lambda value, key: value, as_json)
-_FILLED = Kind(schema.STORABLE, check_filled)
 _EVERY = Kind(schema.DURATION, lambda value, key: check_every(value, key), as_json)
+
+
+def _lasting(least: float, most: float | None = None) -> Kind:
+    """A duration of this length, or `none`."""
+
+    def read(value: Any, key: str) -> Any:
+        _duration(value, key, least, most)
+        return value
+
+    return Kind(_ANY, read, as_json)
 
 
 def _document(value: Any, key: str) -> Any:
@@ -208,17 +223,19 @@ def _document(value: Any, key: str) -> Any:
     return value
 
 
+_HOOK, _PING = Kind(schema.STORABLE, check_hook), Kind(schema.STORABLE, _check_ping)
+_WITHIN = _lasting(LEAST_S, WITHIN_MAX)
 _POLICY = (
     Argument("cron", Kind(schema.STORABLE, check_filled), default=None, told="when it fires"),
     Argument("every", _EVERY, default=None, told="or each so often"),
     Argument("tz", TEXT, default=None, told="the time zone of `cron` (default: the server's)"),
     Argument("overlap", one_of(*Overlap), default=None, told="while an earlier job has not ended (default: skip)"),
     Argument("catch_up", one_of(*CatchUp), default=None, told="fires that no worker saw (default: one)"),
-    Argument("late_max", _OR_NONE, default=None, told="later than this a fire makes no job"),
-    Argument("jitter", _OR_NONE, default=None, told="fire up to this much later, always the same"),
-    Argument("alert", _FILLED, default=None, told="the command or URL that is told when its runs fail or are late"),
-    Argument("ping", _FILLED, default=None, told="the URL that is called at the start and the end of each run"),
-    Argument("expect_within", _OR_NONE, default=None, told="a run that has not ended well by then is late"),
+    Argument("late_max", _lasting(LEAST_S), default=None, told="later than this a fire makes no job"),
+    Argument("jitter", _lasting(0.0, JITTER_MAX), default=None, told="fire up to this much later, always the same"),
+    Argument("alert", _HOOK, default=None, told="the command or URL that is told when its runs fail or are late"),
+    Argument("ping", _PING, default=None, told="the URL that is called at the start and the end of each run"),
+    Argument("expect_within", _WITHIN, default=None, told="a run that has not ended well by then is late"),
 )  # fmt: skip
 _GIVEN_NAME = NAMED._replace(spelled="")
 

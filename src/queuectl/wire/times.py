@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from math import modf
 
@@ -59,17 +59,19 @@ _MOMENT = (
 each Python version: weeks, and 24:00 from 3.14 on. The SQL function has the same pattern."""
 
 
-def parse_time(value: object, now: float, what: str = "time") -> float:
-    """Seconds since the epoch from RFC 3339, `2026-11-21 18:00` (local), `18:00` (next one) or `+10m`."""
+def parse_time(value: object, now: float, what: str = "time", zone: tzinfo | None = None) -> float:
+    """Seconds since the epoch from RFC 3339, `2026-11-21 18:00`, `18:00` (the next one) or `+10m`. A time that names no
+    zone is one of `zone` (None: the local one)."""
     if isinstance(value, str):
         text = value.strip()
         if text.startswith("+"):
             return now + parse_duration(text[1:], what)
         try:
             if re.fullmatch(r"[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?", text):
-                return _next_time_of_day(text, now)
+                return _next_time_of_day(text, now, zone)
             if re.fullmatch(_MOMENT, text, re.DOTALL):
-                then = datetime.fromisoformat(text.replace("z", "Z")).timestamp()
+                moment = datetime.fromisoformat(text.replace("z", "Z"))
+                then = (moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp()
                 datetime.fromtimestamp(then, UTC)  # raises if the offset moves it beyond the year 9999
                 return then
         except (ValueError, OverflowError, OSError):
@@ -80,8 +82,8 @@ def parse_time(value: object, now: float, what: str = "time") -> float:
     )
 
 
-def _next_time_of_day(text: str, now: float) -> float:
-    today = datetime.fromtimestamp(now)
+def _next_time_of_day(text: str, now: float, zone: tzinfo | None) -> float:
+    today = datetime.fromtimestamp(now, zone)
     hour, minute, *second = (int(part) for part in text.split(":"))
     then = today.replace(hour=hour, minute=minute, second=second[0] if second else 0, microsecond=0)
     return (then if then > today else then + timedelta(days=1)).timestamp()
