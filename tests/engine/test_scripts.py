@@ -49,6 +49,11 @@ def test_options_stand_in_marked_lines_before_the_first_command(tmp_path: Path) 
         ("--tiemout 1h", "line 2: unknown option --tiemout"), ("--timeout x", "line 2: --timeout 'x' is not"),
         ("--tag 'a", "line 2: no closing quotation"), ("make all", "line 2: 'make' is no option"),
         ("--script other", "line 2: unknown option --script"), ("--tag 'a b'", "line 2: tag \"a b\" is not valid"),
+        ("--db ./other.db", "line 2: --db is not an option of a job"),
+        ("--tag a --json", "line 2: --json is not an option of a job"),
+        ("--color=auto", "line 2: --color is not an option of a job"), ("-h", "line 2: -h is not an option of a job"),
+        ("--version", "line 2: --version is not an option"), ("--quiet", "line 2: --quiet is not an option"),
+        ("-- true", "line 2: '--' is no option"), ("--max_retries x", "line 2: --max-retries must be"),
     ],
 )  # fmt: skip
 def test_a_bad_option_is_refused_with_its_line(tmp_path: Path, line: str, said: str) -> None:
@@ -57,6 +62,15 @@ def test_a_bad_option_is_refused_with_its_line(tmp_path: Path, line: str, said: 
     with pytest.raises(Invalid) as refused:
         scripts.read(str(path))
     assert refused.value.message.startswith(f"{path} {said}")
+
+
+@pytest.mark.parametrize("text", ["#" * 1_200_000, "é" * 600_000, "#" + "é" * 600_000])
+def test_a_script_that_is_too_long_is_read_to_the_limit_alone(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "s.sh"
+    path.write_text(text)
+    with pytest.raises(Invalid) as refused:
+        scripts.read(str(path))
+    assert refused.value.message == f"{path} is longer than 1,048,576 bytes"
 
 
 def test_a_mark_is_a_word_and_other_text_is_none(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 
-from queuectl.cli.command import JOBS, Command
+from queuectl.cli.command import GLOBAL_OPTIONS, JOBS, Command
 from queuectl.cli.keys import given, spelled
 from queuectl.cli.options import ENQUEUE
 from queuectl.clock import SystemClock
@@ -38,6 +38,9 @@ def read(filename: str) -> Script:
         else:
             with open(filename, "rb") as file:
                 data = file.read(SCRIPT_BYTES_MAX + 1)
+        if len(data) > SCRIPT_BYTES_MAX:
+            told = f"{shown} is longer than {SCRIPT_BYTES_MAX:,} bytes"
+            raise Invalid(told, "keep its data elsewhere, such as in a file")
         text = check_script(data.decode(), shown)
     except OSError as error:
         raise Invalid(f"cannot read {shown}: {error.strerror}", "give a script to run") from None
@@ -75,12 +78,14 @@ def _keys(line: str) -> JsonObject:
     from queuectl.cli import parser
 
     try:
-        words = shlex.split(line, comments=True)
+        words, after = parser.split_words(shlex.split(line, comments=True))
     except ValueError as error:
         raise Invalid(f"{error}".lower().rstrip("."), "close the quotes") from None
+    if unfit := [word for word in words if word.partition("=")[0] in _EVERYWHERE]:
+        raise Invalid(f"{unfit[0].partition('=')[0]} is not an option of a job", "give it on the command line")
     args, others = parser.parse(_ROW, words)
-    if others:
-        raise Invalid(f"{others[0]!r} is no option", "the script itself is the command")
+    if others or after is not None:
+        raise Invalid(f"{others[0] if others else '--'!r} is no option", "the script itself is the command")
     keys = given(args)
     parse_request({"command": ["true"], **keys}, SystemClock().now(), spelled(keys))
     return keys
@@ -91,6 +96,8 @@ _ROW = Command(
     options=tuple(each for each in ENQUEUE if not {"-c", "--script"} & set(each.flags)),
 )  # fmt: skip
 """What a line may have."""
+_EVERYWHERE = frozenset(flag for each in GLOBAL_OPTIONS for flag in each.flags)
+"""What the parser knows beyond that."""
 
 
 def of(args: SimpleNamespace) -> Script | None:
