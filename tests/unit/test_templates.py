@@ -67,7 +67,7 @@ def test_a_separator_of_one_character_is_taken_as_it_is() -> None:
     assert commands(["x", "{2}"], b"a|b.c|d\n", colsep="|") == [("x", "b.c")]
     assert commands(["x", "{2}"], b"a\tb\n", colsep="\\t") == [("x", "b")]
     assert commands(["x", "{3}"], b"a;  b,c\n", colsep="[;,] *") == [("x", "c")]
-    for wrong in ("(a", "(a)b", ""):
+    for wrong in ("(a", "(a)b", "", "[[:space:]]", "[,||;]", "[a~~b]", "a{99999999999999999999}", "(" * 5000):
         with pytest.raises(Invalid, match="--colsep"):
             commands(["x"], b"a", colsep=wrong)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import BinaryIO
@@ -91,8 +92,13 @@ def _split(colsep: str | None) -> Callable[[str], list[str]]:
     if len(colsep) == 1:
         return lambda line: [column.strip() for column in line.split(colsep)]
     try:
-        pattern = re.compile(colsep)
-    except re.error as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # for a set that a later Python may read in another way, such as [[:space:]]
+            pattern = re.compile(colsep)
+    except Warning:
+        hint = r"write \s for [[:space:]], and \[ \- \& \| \~ for these characters in a set"
+        raise Invalid(f"--colsep {colsep!r} can be read in two ways", hint) from None
+    except (re.error, OverflowError, RecursionError) as error:
         raise Invalid(f"--colsep {colsep!r} is not a regular expression: {error}") from None
     if pattern.groups:
         raise Invalid(f"--colsep {colsep!r} has a group", "write it as (?:…)")
