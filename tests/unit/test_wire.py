@@ -313,6 +313,8 @@ BAD_VALUES: list[tuple[str, object, str]] = [
     ("cwd", "", "cwd is empty"),
     ("cwd", "a\0b", "cwd contains a NUL byte"),
     ("stdin", 5, "stdin must be text, not 5"),
+    ("stdin", "-", "stdin must be a path; - means no stream here"),
+    ("output_path", "-", "output_path must be a path; - means no stream here"),
     ("shell", "", "shell is empty"),
     ("umask", "0999", "umask must be octal text"),
     ("memory_max", "1", 'memory_max must be a size, not "1"'),

@@ -54,6 +54,14 @@ def check_filled(value: object, key: str) -> str:
     return text
 
 
+def check_path(value: object, key: str) -> str:
+    """A path. `-` means a stream elsewhere, and a job can have none of its caller's."""
+    text = check_filled(value, key)
+    if text == "-":
+        raise Invalid(f"{key} must be a path; - means no stream here", "for a file or folder of that name write ./-")
+    return text
+
+
 KEY_BYTES_MAX = 512
 
 
@@ -309,7 +317,7 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "name": check_queue,
     "names": check_tags,
     "filled text": check_filled,
-    "path": check_filled,
+    "path": check_path,
     "script": check_script,
     "hook": check_hook,
     "flag": check_flag,
