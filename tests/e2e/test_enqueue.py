@@ -250,7 +250,8 @@ def test_enqueue_loads_only_what_it_needs(terminal: Terminal) -> None:
      ("--stdin nofile", "no file {here}/nofile here (--stdin)"),
      ("--output no/log", "no folder {here}/no here (--output)"),
      ("--shell /no/sh", "no program /no/sh here (--shell)"),
-     ("--shell no-such-shell", "no program no-such-shell here (--shell)")],
+     ("--shell no-such-shell", "no program no-such-shell here (--shell)"),
+     ("--user no-such-user", "no user no-such-user here (--user)")],
 )  # fmt: skip
 def test_what_is_not_here_yet_is_warned_of(terminal: Terminal, options: str, missing: str) -> None:
     done = terminal.good(f"queuectl enqueue {options} -- true")

@@ -34,7 +34,7 @@ CHUNK_MAX = 1_000_000_000
 SHOWN = 3
 """How many jobs `--dry-run` shows."""
 SAMPLES_MAX = 1000
-"""The number of kinds of jobs that are checked for missing files and programs."""
+"""The number of kinds of jobs that are checked for missing files, programs and users."""
 
 
 def enqueue_many(call: Call, name: str) -> int:
@@ -264,4 +264,5 @@ class _Adding:
     def _sample(self, added: Added) -> None:
         for job in islice(added.samples(), max(0, SAMPLES_MAX - len(self.samples))):
             spec = job.spec
-            self.samples.setdefault((job.queue, spec.cwd, spec.stdin, spec.output_path, spec.shell), job)
+            alike = (job.queue, spec.cwd, spec.stdin, spec.output_path, spec.shell, spec.user)
+            self.samples.setdefault(alike, job)

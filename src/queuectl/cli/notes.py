@@ -62,8 +62,8 @@ def note_all(call: Call, client: Client, jobs: Iterable[Job]) -> None:
 
 
 def note_missing(call: Call, jobs: Iterable[Job]) -> list[str]:
-    """Notes which folders and files of these jobs do not exist here; they may when the jobs start. Notes, too, that
-    they have to start before they may.
+    """Notes which folders, files and users of these jobs do not exist here; they may when the jobs start. Notes, too,
+    that they have to start before they may.
 
     Returns the queues of the jobs.
     """
@@ -77,14 +77,14 @@ def note_missing(call: Call, jobs: Iterable[Job]) -> list[str]:
         if job.spec is latest:
             continue
         latest = job.spec
-        for what in _missing(latest.cwd, latest.stdin, latest.output_path, latest.shell):
+        for what in _missing(latest.cwd, latest.stdin, latest.output_path, latest.shell, latest.user):
             if len(told) == NOTES_MAX:
                 more += what not in told
             elif what not in told:
                 told.add(what)
                 _note_missing(call, what)
     if more:
-        call.console.note(f"{more:,} more jobs lack a file or a folder here", "missing")
+        call.console.note(f"{more:,} more jobs lack a file, a folder or a user here", "missing")
     if late is not None:
         time = call.console.time(late)
         call.console.note(f"start_by {time} is over before the job may start: it will be cancelled", "too_late")
@@ -103,7 +103,7 @@ def note_missing_of(call: Call, document: Mapping[str, Any], folder: str) -> Non
         from shutil import which
 
         shell = which(shell) or shell
-    for what in _missing(path("cwd") or folder, path("stdin"), path("output_path"), shell):
+    for what in _missing(path("cwd") or folder, path("stdin"), path("output_path"), shell, document.get("user")):
         _note_missing(call, what)
 
 
@@ -111,7 +111,9 @@ def _note_missing(call: Call, what: str) -> None:
     call.console.note(f"{what}: the job fails unless it is there when it starts", "missing")
 
 
-def _missing(cwd: str | None, stdin: str | None, output_path: str | None, shell: str | None) -> Iterator[str]:
+def _missing(
+    cwd: str | None, stdin: str | None, output_path: str | None, shell: str | None, user: str | None
+) -> Iterator[str]:  # fmt: skip
     if cwd is not None and not _is_there(cwd, os.path.isdir):
         yield f"no folder {cwd} here (--cwd)"
     if stdin is not None and not _is_there(stdin, lambda path: os.path.exists(path) and not os.path.isdir(path)):
@@ -120,6 +122,18 @@ def _missing(cwd: str | None, stdin: str | None, output_path: str | None, shell:
         yield f"no folder {folder} here (--output)"
     if shell is not None and not _is_there(os.path.join(cwd or "/", shell), lambda path: os.access(path, os.X_OK)):
         yield f"no program {shell} here (--shell)"
+    if user is not None and not _is_user(user):
+        yield f"no user {user} here (--user)"
+
+
+def _is_user(name: str) -> bool:
+    from pwd import getpwnam
+
+    try:
+        getpwnam(name)
+    except KeyError:
+        return False
+    return True
 
 
 def _is_there(path: str, is_right: Callable[[str], bool]) -> bool:

@@ -68,7 +68,7 @@ NOTES = (
     ("no_deeds", "the audit log is empty"),
     ("no_events", "nothing has happened within the time"),
     ("no_jobs", "nothing matches"),
-    ("missing", "a folder, file or program of a new job does not exist here"),
+    ("missing", "a folder, file, program or user of a new job does not exist here"),
     ("lock_too_small", "lock set: a job needs more units than the lock has now"),
     ("no_batch", "batch list: there is no batch yet"),
     ("no_lock", "no lock is set or used"),
