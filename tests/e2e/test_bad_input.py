@@ -64,6 +64,7 @@ BAD = {
     "bytes that are no text": ("enqueue -- $'\\xff'", 2, "UTF-8"),
     "JSON without end": ("enqueue \"$(printf '[%.0s' $(seq 100000))\"", 2, "nested too deeply"),
     "a huge number": ("""enqueue '{"command": "true", "priority": 1e999}'""", 2, "priority"),
+    "lines without a command": ("enqueue --each-line 'a b'", 2, "queuectl enqueue --each-line 'a b' -- sh -c {}"),
     "a POSIX class": ("enqueue --each-line /dev/null --colsep '[[:space:]]' -- echo", 2, r"write \s for [[:space:]]"),
     "a missing file": ("enqueue --file nowhere.jsonl", 2, "cannot read nowhere.jsonl"),
     "a folder as a file": ("enqueue --file .", 2, "cannot read ."),

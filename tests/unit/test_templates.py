@@ -75,6 +75,8 @@ def test_a_separator_of_one_character_is_taken_as_it_is() -> None:
 def test_a_line_is_appended_where_nothing_takes_it() -> None:
     assert commands(["gzip"], b"a b\n-x\n") == [("gzip", "a b"), ("gzip", "-x")]
     assert commands(["gzip"], b"a,b\nc\n", colsep=",") == [("gzip", "a", "b"), ("gzip", "c")]
+    (line,) = commands(["sh", "-c", "{}"], b"echo 'it is' \"$HOME\" > {}\n")
+    assert line == ("sh", "-c", "echo 'it is' \"$HOME\" > {}")
     assert commands("gzip -9", b"it's\n") == ["gzip -9 'it'\"'\"'s'"]
     (job,) = made({"command": ["gzip"], "id": "{/.}-{#}", "tags": ["{//}"]}, b"a/b.c\n")
     assert (job.command, job.id, job.columns["tags"]) == (("gzip", "a/b.c"), "b-1", ("a",))

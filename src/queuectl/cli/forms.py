@@ -39,6 +39,11 @@ def file_of(args: SimpleNamespace, words: Sequence[str], after: Sequence[str] | 
         "--file": filename is not None and args.each_line is None,
     }
     given = [name for name, there in sources.items() if there]
+    if not given and args.each_line is not None:
+        from shlex import quote
+
+        whole = f"queuectl enqueue --each-line {quote(args.each_line)} -- sh -c {{}}"
+        raise Invalid("--each-line needs a command", f"give it after --; where each line is a command, write: {whole}")
     if not given:
         raise Invalid("nothing to enqueue", f"write: {FORMS}")
     if len(given) > 1:
