@@ -6,7 +6,12 @@ from operator import itemgetter
 
 import pytest
 
+from queuectl.cli.main import execute
+from queuectl.client.facade import Client
+from queuectl.client.values import WorkerView
+from queuectl.places import open_store
 from tests.e2e.conftest import Terminal, eventually
+from tests.workshop import until
 
 
 @pytest.fixture
@@ -219,3 +224,22 @@ def test_what_a_failure_cancelled_runs_once_it_is_retried(terminal: Terminal) ->
     again = terminal.good("queuectl retry build --cascade").out.splitlines()
     assert again == ["retried build", "retried test", "retried page", "retried late"]
     assert terminal.states() == {"build": "pending", "test": "blocked", "late": "blocked", "page": "blocked"}
+
+
+class SeesNoWorker(Client):
+    """A client that looks for workers only after they have exited."""
+
+    def workers(self) -> list[WorkerView]:
+        until(lambda: not super(SeesNoWorker, self).workers(), "they exit")
+        return super().workers()
+
+
+@pytest.mark.parametrize("line", ["cancel a", "delete --force a"])
+def test_a_worker_that_exits_after_a_cancel_is_not_missed(
+    terminal: Terminal, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal.good("queuectl enqueue --id a -- sleep 600; queuectl worker start --drain --detach")
+    eventually(lambda: terminal.states() == {"a": "processing"}, "the job runs")
+    db = str(terminal.folder / "queuectl.db")
+    assert execute(line.split(), open_client=lambda _: SeesNoWorker(open_store(db))) == 0
+    assert capsys.readouterr().err == ""

@@ -149,6 +149,7 @@ def note_undriven(call: Call, client: Client, jobs: Iterable[Job]) -> bool:
     """Notes which of these jobs run on a worker that is suspended or orphaned, or had one that is gone while there is
     no other, and what can be done. Returns whether there are any."""
     from queuectl.domain.condition import finding
+    from queuectl.domain.selector import Selector
 
     wanted = {job.id for job in jobs if job.state is JobState.PROCESSING}
     workers = client.workers() if wanted else ()
@@ -160,7 +161,8 @@ def note_undriven(call: Call, client: Client, jobs: Iterable[Job]) -> bool:
             assert found is not None
             call.console.note(f"{found.message}; {found.fix}", found.code)
             told = True
-    if not workers and wanted:
+    # Read after the workers: one that has just exited has recorded the ends of its jobs first.
+    if not workers and wanted and client.find(Selector(ids=tuple(wanted), states=(JobState.PROCESSING,)), limit=1):
         what = "the worker that ran this is gone, and there is no other; the next one records the end, or runs it again"
         call.console.note(f"{what}: {call.command('worker start')}", "worker_gone")
         told = True
