@@ -19,7 +19,7 @@ import pytest
 
 from queuectl.cli.top import rows
 from queuectl.client.facade import Client
-from queuectl.domain.lifecycle import Ended, Started
+from queuectl.domain.lifecycle import CancelRequested, Ended, Started
 from queuectl.places import open_store
 from queuectl.store.values import Change
 from queuectl.wire.requests import parse_request
@@ -94,6 +94,16 @@ def test_once_prints_it_and_json_tells_it(tmp_path: Path) -> None:
     assert "no worker" in out
     assert json.loads(typed(db, "top --json")[1])["waiting"] == {"no worker": 1}
     assert typed(db, "top")[0] == 2
+
+
+def test_as_json_a_running_job_says_that_it_is_being_cancelled(tmp_path: Path) -> None:
+    db = tmp_path / "jobs.db"
+    client = Client(open_store(str(db)))
+    client.enqueue([parse_request({"command": "true", "id": "a"}, client.now())])
+    client.store.claim(a_grip(client.store), HOST, 1, ())
+    client.store.change(["a"], CancelRequested(), "me")
+    client.close()
+    assert json.loads(typed(db, "top --json")[1])["running"][0]["reason"] == "being cancelled"
 
 
 class Screen:

@@ -41,6 +41,12 @@ def test_run_names_what_could_not_start(served: Terminal) -> None:
     assert "no-such-program" in done.err
 
 
+def test_run_as_json_says_why_a_job_is_dead_as_list_does(served: Terminal) -> None:
+    done = served.type("queuectl run --json -c 'echo unseen; exit 7'")
+    assert (done.code, done.json[0]["reason"]) == (7, "exit code 7")
+    assert done.json == served.good("queuectl list --json").json
+
+
 def waits(process: subprocess.Popen[str]) -> bool:
     """Whether it has the store open and listens for commits."""
     return any("inotify" in os.path.realpath(handle) for handle in Path(f"/proc/{process.pid}/fd").iterdir())

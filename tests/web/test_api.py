@@ -172,6 +172,14 @@ def test_ids_are_acted_on_and_what_is_refused_is_told(service: Service) -> None:
     assert held["matched"] == 0  # it is held already
 
 
+def test_jobs_that_were_acted_on_and_exported_ones_have_their_reasons(service: Service) -> None:
+    service.enqueue(id="a")
+    held = service.full.post("/api/v1/jobs/hold", json={"ids": ["a"]}).json()
+    exported = service.full.get("/export/jobs.json").json()
+    assert [job["reason"] for job in (*held["jobs"], *exported)] == ["held", "held"]
+    assert exported == service.full.get("/api/v1/jobs").json()["jobs"]
+
+
 @pytest.mark.parametrize(
     "body",
     [{}, {"ids": []}, {"ids": ["a"], "selector": {"all": True}}, {"selector": {}}, {"selector": {"all": False}},

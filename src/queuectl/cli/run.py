@@ -16,7 +16,7 @@ from queuectl.cli.forms import FORMS, command_of, options
 from queuectl.cli.keys import spelled
 from queuectl.cli.notes import in_words, note_missing, note_paused, note_unserved
 from queuectl.cli.onlooker import Onlooker
-from queuectl.cli.wait import BY_SIGNAL, exit_code_of
+from queuectl.cli.wait import BY_SIGNAL, exit_code_of, reason_of
 from queuectl.client.facade import Client
 from queuectl.client.facts import reason_words
 from queuectl.clock import SystemClock
@@ -25,7 +25,6 @@ from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.domain.unique import ADDED
 from queuectl.typed import TYPE_CHECKING
-from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.requests import parse_request
 from queuectl.wire.times import format_duration, parse_duration
@@ -108,7 +107,7 @@ def run(call: Call) -> int:
         except _NotStarted:
             raise _given_up(call, client, job, start_within_s or 0.0) from None
     if call.console.as_json:
-        call.console.json_array([job_to_json(finished)])
+        call.console.job_array([([finished], [reason_of(finished)])])
     elif finished.state is not JobState.COMPLETED and finished.error != f"exit code {finished.exit_code}":
         why = "" if finished.error in (None, finished.state) else f": {finished.error}"
         call.console.note(f"queuectl: job {finished.id} is {finished.state}{why}", "job_ended")

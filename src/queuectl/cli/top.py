@@ -155,7 +155,7 @@ def top(call: Call) -> int:
     console = call.console
     with call.client() as client:
         if console.as_json:
-            console.json(_document(client.overview()))
+            console.json(_document(client))
         elif call.args.once or not console.terminal:
             if not call.args.once:
                 raise Invalid("top needs a terminal", "write: queuectl top --once, or --json")
@@ -179,10 +179,11 @@ def _refuse_unfit_terminal() -> None:
         raise Invalid(f"TERM={kind} is a terminal that cannot move its cursor", hint)
 
 
-def _document(found: Overview) -> dict[str, Any]:
+def _document(client: Client) -> dict[str, Any]:
+    found = client.overview()
     return {
         "status": STATUS.json(found.status),
-        "running": [job_to_json(job) for job in found.running],
+        "running": list(map(job_to_json, found.running, client.reasons(found.running))),
         "waiting": dict(found.waiting), "waiting_seen": found.waiting_seen,
         "failures": [
             {**each._asdict(), "at": format_time(each.at), "state": each.state.value} for each in found.failures

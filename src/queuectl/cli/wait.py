@@ -96,7 +96,7 @@ class _Waiting:
     def _print(self, pages: Iterable[Sequence[Job]]) -> None:
         console = self._call.console
         if console.as_json:
-            console.job_array((jobs, [_error(job) for job in jobs]) for jobs in pages)
+            console.job_array((jobs, [reason_of(job) for job in jobs]) for jobs in pages)
         else:
             for jobs in pages:
                 console.lines(job.id if console.quiet else f"{job.id} {job.state}" for job in jobs)
@@ -113,7 +113,8 @@ class _Waiting:
         return f"gave up after {format_duration(self._timeout or 0.0)}: {', '.join(named)}{more}"
 
 
-def _error(job: Job) -> str | None:
+def reason_of(job: Job) -> str | None:
+    """The `reason` of a finished job: only a dead one has any."""
     return job.error if job.state is JobState.DEAD else None
 
 

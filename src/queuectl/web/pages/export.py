@@ -16,11 +16,13 @@ from queuectl.domain.job import Job
 from queuectl.domain.selector import Selector
 from queuectl.web import filters
 from queuectl.web.ask import ask
-from queuectl.web.rest.operation import shown
-from queuectl.wire.jobs import command_line, job_to_json
+from queuectl.web.rest.operation import shown_jobs
+from queuectl.wire.jobs import command_line
 from queuectl.wire.times import format_time
 
 PAGE = 500
+Written = Callable[[Request, Client, Sequence[Job], bool], bytes]
+"""Some jobs as a part of the file; whether it is the first."""
 COLUMNS: dict[str, Callable[[Job], object]] = {
     "id": lambda job: job.id, "state": lambda job: job.state.value, "queue": lambda job: job.queue,
     "priority": lambda job: job.priority, "command": lambda job: command_line(job.command),
@@ -38,7 +40,7 @@ def _cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value[:1] in FORMULA else value
 
 
-def as_csv(request: Request, jobs: Sequence[Job], is_first: bool) -> bytes:
+def as_csv(request: Request, client: Client, jobs: Sequence[Job], is_first: bool) -> bytes:
     """Some jobs as lines of a table, after its titles."""
     text = io.StringIO()
     table = csv.writer(text)
@@ -48,9 +50,9 @@ def as_csv(request: Request, jobs: Sequence[Job], is_first: bool) -> bytes:
     return text.getvalue().encode("utf-8", "replace")
 
 
-def as_json(request: Request, jobs: Sequence[Job], is_first: bool) -> bytes:
+def as_json(request: Request, client: Client, jobs: Sequence[Job], is_first: bool) -> bytes:
     """Some jobs as the next elements of an array; none as its end."""
-    said = b",\n".join(msgspec.json.encode(shown(request, job_to_json(job))) for job in jobs)
+    said = b",\n".join(map(msgspec.json.encode, shown_jobs(request, client, jobs)))
     return (b"[\n" if is_first else b",\n" if jobs else b"\n]\n") + said
 
 
@@ -67,20 +69,19 @@ async def export(request: Request) -> Response:
     return StreamingResponse(_written(request, selector, latest, written), 200, headers, media_type)
 
 
-async def _written(
-    request: Request, selector: Selector, latest: int, written: Callable[[Request, Sequence[Job], bool], bytes]
-) -> AsyncIterator[bytes]:
+async def _written(request: Request, selector: Selector, latest: int, written: Written) -> AsyncIterator[bytes]:
     after, is_first = 0, True
+
+    def page(client: Client) -> tuple[Sequence[Job], bytes]:
+        jobs = client.page(selector, PAGE, after=after, up_to=latest)
+        return jobs, written(request, client, jobs, is_first)
+
     while True:
-        jobs = await ask(request, _page(selector, after, latest))
-        yield written(request, jobs, is_first)
+        jobs, text = await ask(request, page)
+        yield text
         if not jobs and not is_first:
             return
         after, is_first = jobs[-1].seq if jobs else latest, False
-
-
-def _page(selector: Selector, after: int, latest: int) -> Callable[[Client], Sequence[Job]]:
-    return lambda client: client.page(selector, PAGE, after=after, up_to=latest)
 
 
 routes = [Route(f"/export/jobs.{kind}", export) for kind in FORMATS]

@@ -314,7 +314,7 @@ class _Act:
         self._changed += len(changed.jobs)
         self._refused += changed.refused[: REFUSED_SHOWN_MAX - len(self._refused)]
         room = JOBS_SHOWN_MAX - len(self._jobs)
-        self._jobs += [shown(self._request, job_to_json(job)) for job in changed.jobs[: max(0, room)]]
+        self._jobs += shown_jobs(self._request, client, changed.jobs[: max(0, room)])
 
     def document(self) -> JsonObject:
         """The answer."""
