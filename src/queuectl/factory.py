@@ -142,13 +142,13 @@ def _program(name: str) -> str:
 def scheduled_job(
     schedule: Schedule, at: float, job_id: str, settings: Settings, now: float,
     policies: Mapping[str, Mapping[str, Any]] = NOTHING, at_most: Callable[[str], int | None] = lambda batch: None,
-) -> Job:  # fmt: skip
-    """The job of a schedule for the time `at`. Raises `Invalid`."""
+) -> tuple[Job, JobRequest]:  # fmt: skip
+    """The job of a schedule for the time `at`, and what it was made from. Raises `Invalid`."""
     around = json.loads(schedule.surroundings)
     around["captured"] = tuple(around["captured"])
     request = parse_request({**json.loads(schedule.document), "id": job_id}, now)
     job = JobFactory(settings, now, schedule.created_by, policies, around, at_most).job(request)
-    return job._replace(schedule=schedule.name, scheduled_at=at)
+    return job._replace(schedule=schedule.name, scheduled_at=at), request
 
 
 def surroundings(patterns: Sequence[str]) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from queuectl.client import schedules
 from queuectl.client.findings import of_schedules
 from queuectl.client.schedule_views import view
 from queuectl.domain.cause import Cause
-from queuectl.domain.errors import Conflict, Invalid
+from queuectl.domain.errors import Conflict, Invalid, KeyTaken
 from queuectl.domain.schedule import Overlap, fire_id, offset
 from queuectl.domain.scheduled import FIRES_KEPT, Fire
 from queuectl.domain.selector import ALL_JOBS
 from queuectl.engine.dispatch.fires import Fires
 from queuectl.engine.dispatch.recounting import CLOCK_WENT_BACK, Recounting
 from queuectl.store.port import Store
-from tests.builders import NOON, ManualClock, a_grip, a_job, claim_one, finish
+from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, claim_one, finish
 from tests.conformance.conftest import StoreFactory
 
 
@@ -206,6 +206,73 @@ def test_a_unique_key_counts_for_each_fire(store: Store, clock: ManualClock) -> 
         fire(store)
     assert jobs(store) == ids(1)
     assert reasons(store)[1] == (2, 1, f"job {ids(1)[0]} has the unique key k")
+
+
+def test_a_fire_replaces_what_waits_with_its_unique_key(store: Store, clock: ManualClock) -> None:
+    job = {"command": "true", "unique_key": "k", "on_conflict": "replace", "delay": 90}
+    add(store, overlap="allow", job=job)
+    clock.forward(60)
+    fire(store)
+    schedules.change(store, "ada", "tick", job={"command": "date"})
+    clock.forward(60)
+    fire(store)
+    (waiting,) = store.find(ALL_JOBS)
+    assert (waiting.id, waiting.command, waiting.run_at) == (*ids(1), "date", NOON + 210)
+    assert reasons(store) == [(1, 1, None), (2, 1, "replaced what waited with the unique key k")]
+    assert (store.fires("tick", 1)[0].job, view(store, "ada", "tick").idle) == (waiting.id, 0)
+    made = schedules.run(store, "ada", "tick")
+    assert (made.id, store.get(made.id).run_at) == (waiting.id, NOON + 210)
+
+
+def test_of_a_running_job_with_the_unique_key_one_successor_waits(store: Store, clock: ManualClock) -> None:
+    add(store, overlap="allow", job={"command": "true", "unique_key": "k", "on_conflict": "replace"})
+    grip = a_grip(store)
+    clock.forward(60)
+    fire(store)
+    claim_one(store, grip)
+    clock.forward(120)
+    fire(store)
+    assert jobs(store) == ids(1, 2)
+    assert store.get(*ids(2)).depends_on == (f"{ids(1)[0]}:any",)
+    assert reasons(store)[1:] == [(2, 1, None), (3, 1, "replaced what waited with the unique key k")]
+
+
+@pytest.mark.parametrize("rule", ["ignore", "error"])
+def test_a_fire_leaves_out_a_job_whose_unique_key_is_taken(store: Store, clock: ManualClock, rule: str) -> None:
+    add(store, overlap="allow", job={"command": "true", "unique_key": "k", "on_conflict": rule})
+    clock.forward(120)
+    fire(store)
+    assert jobs(store) == ids(1)
+    assert reasons(store)[1] == (2, 1, f"job {ids(1)[0]} has the unique key k")
+    with pytest.raises(KeyTaken):
+        schedules.run(store, "ada", "tick")
+
+
+def test_a_fire_sets_what_its_job_says_of_its_batch(store: Store, clock: ManualClock) -> None:
+    job = {"command": "true", "batch": "b", "at_most": 2, "max_fails": "0", "max_retries": 0}
+    add(store, overlap="allow", job=job)
+    grip = a_grip(store)
+    for _ in range(3):
+        clock.forward(60)
+        fire(store)
+    assert (store.batches("b")[0].at_most, store.lock("batch:b").capacity) == (2, 2)
+    first, _ = store.claim(grip, HOST, 5, ())
+    finish(store, grip, first, exit_code=1)
+    store.settle()
+    assert {job.id: job.state.value for job in store.find(ALL_JOBS)} == dict(
+        zip(ids(1, 2, 3), ("dead", "processing", "cancelled"), strict=True)
+    )
+    clock.forward(60)
+    fire(store)
+    store.settle()
+    assert store.get(*ids(4)).state.value == "cancelled"
+
+
+def test_a_job_added_out_of_turn_sets_what_it_says_of_its_batch(store: Store) -> None:
+    add(store, job={"command": "true", "batch": "b", "at_most": 2, "max_fails": "1%"})
+    schedules.run(store, "ada", "tick")
+    (batch,) = store.batches()
+    assert (batch.name, batch.at_most, batch.max_fails) == ("b", 2, "1%")
 
 
 def test_a_paused_schedule_counts_from_when_it_is_resumed(store: Store, clock: ManualClock) -> None:

@@ -9,7 +9,7 @@ from pickle import dumps, loads
 
 from queuectl import ids
 from queuectl.client.conflicts import add, as_added
-from queuectl.client.enqueueing import BatchLimits, check_units, check_units_of
+from queuectl.client.enqueueing import check_units, check_units_of
 from queuectl.client.values import Progress
 from queuectl.domain.dependency import parse
 from queuectl.domain.errors import Conflict, IdTaken, IdTwice, Invalid, KeyTaken, KeyTwice, NotFound
@@ -17,6 +17,7 @@ from queuectl.domain.job import Job
 from queuectl.domain.unique import ADDED, Rule
 from queuectl.factory import JobFactory
 from queuectl.store.arrivals import Admitted, Arrival
+from queuectl.store.batches import BatchLimits
 from queuectl.store.port import Store
 from queuectl.typed import Any
 from queuectl.wire.kinds import check_rule

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 
 from queuectl.client.conflicts import add, as_added, may_meet
 from queuectl.domain.errors import Invalid
@@ -11,6 +10,7 @@ from queuectl.domain.unique import Fate, Rule
 from queuectl.factory import JobFactory
 from queuectl.settings import Settings
 from queuectl.store.arrivals import Admitted, Arrival
+from queuectl.store.batches import BatchLimits
 from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.kinds import check_rule
 from queuectl.wire.requests import JobRequest, emptied, parse_request
@@ -41,31 +41,6 @@ def enqueue(
             return add(store, arrivals)
         arrived = store.insert(jobs)
     return [Admitted(as_added(job, arrived) if arrived else job, Fate.ADDED) for job in jobs]
-
-
-class BatchLimits:
-    """What new jobs say of their batches."""
-
-    def __init__(self) -> None:
-        self._of_batch: dict[str, tuple[int | None, str | None]] = {}
-
-    def add(self, request: JobRequest) -> None:
-        """The later one counts."""
-        if request.at_most is not None or request.max_fails is not None:
-            name = request.columns["batch"]
-            at_most, max_fails = self._of_batch.get(name, (None, None))
-            self._of_batch[name] = request.at_most or at_most, request.max_fails or max_fails
-
-    @contextmanager
-    def kept(self, store: Store) -> Iterator[None]:
-        """Sets them in the transaction that adds the jobs; there is none of its own if nothing is to be set."""
-        if not self._of_batch:
-            yield
-            return
-        with store.transaction():
-            for name, limits in self._of_batch.items():
-                store.set_batch(name, *limits)
-            yield
 
 
 def factory_of(store: Store, who: str) -> JobFactory:

@@ -21,6 +21,7 @@ from queuectl.domain.unique import Rule
 from queuectl.factory import scheduled_job, surroundings
 from queuectl.settings import Settings
 from queuectl.store.arrivals import Arrival
+from queuectl.store.batches import BatchLimits
 from queuectl.store.port import Store
 from queuectl.typed import Any
 from queuectl.wire import schema
@@ -90,7 +91,7 @@ def add(
         Pause(now, None, who) if paused else None,
     )  # fmt: skip
     new = _counted(new.watched(watch_with(new.watch, alert, ping, expect_within), now), now)
-    check_units(store, [scheduled_job(new, now, name, settings, now)])
+    _check_job(store, new, settings, now)
     with store.transaction():
         if not store.add_schedule(new):
             if not replace:
@@ -98,6 +99,11 @@ def add(
             store.change_schedule(name, lambda old: _replaced(old, new))
         note(store, who, "ScheduleAdded", f"{name}: {_said(new)}")
     return view(store, who, name)
+
+
+def _check_job(store: Store, schedule: Schedule, settings: Settings, now: float) -> None:
+    job, _ = scheduled_job(schedule, now, schedule.name, settings, now)
+    check_units(store, [job])
 
 
 def _said(schedule: Schedule) -> str:
@@ -157,7 +163,7 @@ def change(
         document = check_document({**json.loads(old.document), **as_json(job or {})}, now)
         new = new._replace(policy=policy, jitter=wait, document=document_text(document), updated_at=now, updated_by=who)
         new = new.watched(watch_with(old.watch, alert, ping, expect_within), now)
-        check_units(store, [scheduled_job(new, now, name, settings, now)])
+        _check_job(store, new, settings, now)
         return new if _fire_alike(old, new) else _counted(new, now)
 
     with store.transaction():
@@ -325,9 +331,14 @@ def run(store: Store, who: str, name: str) -> Run:
     now = store.now()
     settings, policies = store.policies()
     job_id = f"{name}.{ids.random_id(6)}"
-    job = scheduled_job(kept, float(int(now)), job_id, Settings(settings, store.defaults), now, policies, store.at_most)
-    with store.transaction():
-        ((job, _),) = conflicts.add(store, [Arrival(job._replace(owner=who), Rule.ERROR)])
+    job, request = scheduled_job(
+        kept, float(int(now)), job_id, Settings(settings, store.defaults), now, policies, store.at_most
+    )  # fmt: skip
+    rule = Rule.REPLACE if request.on_conflict is Rule.REPLACE else Rule.ERROR
+    limits = BatchLimits()
+    limits.add(request)
+    with store.transaction(), limits.kept(store):
+        ((job, _),) = conflicts.add(store, [Arrival(job._replace(owner=who), rule, request.delay)])
         store.change_schedule(name, lambda old: old.expecting(now))
         store.add_fires([Fire(name, now, now, now, job.id, f"run by {who}")])
         note(store, who, "ScheduleRun", f"{name}: {job_id}")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
 from queuectl.typed import TYPE_CHECKING, NamedTuple, Protocol
 
-if TYPE_CHECKING:  # few commands need it
+if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.batch import Batch
+    from queuectl.wire.requests import JobRequest
 
 
 class BatchTimes(NamedTuple):
@@ -33,3 +37,36 @@ class BatchStore(Protocol):
 
     def set_batch(self, name: str, at_most: int | None, max_fails: str | None) -> None:
         """Keeps what is set for a batch; None leaves it as it is. Jobs that wait mind it too."""
+
+
+class LimitedStore(Protocol):
+    """What `BatchLimits` needs of a store."""
+
+    def transaction(self) -> AbstractContextManager[None]: ...
+
+    def set_batch(self, name: str, at_most: int | None, max_fails: str | None) -> None: ...
+
+
+class BatchLimits:
+    """What new jobs say of their batches."""
+
+    def __init__(self) -> None:
+        self._of_batch: dict[str, tuple[int | None, str | None]] = {}
+
+    def add(self, request: JobRequest) -> None:
+        """The later one counts."""
+        if request.at_most is not None or request.max_fails is not None:
+            name = request.columns["batch"]
+            at_most, max_fails = self._of_batch.get(name, (None, None))
+            self._of_batch[name] = request.at_most or at_most, request.max_fails or max_fails
+
+    @contextmanager
+    def kept(self, store: LimitedStore) -> Iterator[None]:
+        """Sets them in the transaction that adds the jobs; there is none of its own if nothing is to be set."""
+        if not self._of_batch:
+            yield
+            return
+        with store.transaction():
+            for name, limits in self._of_batch.items():
+                store.set_batch(name, *limits)
+            yield

@@ -70,9 +70,10 @@ class Alerts:
         """A job of the schedule as it would be made now: what tells of its runs runs as they do."""
         try:
             settings = Settings(self._store.config(), self._store.defaults)
-            return scheduled_job(schedule, verdict.at, schedule.name, settings, now)
+            job, _ = scheduled_job(schedule, verdict.at, schedule.name, settings, now)
         except QueuectlError:  # no job can be made of it any more
             return Job(schedule.name, "", Spec(), now, now, now, owner=schedule.created_by)
+        return job
 
 
 def _why(schedule: Schedule, verdict: Verdict) -> str | None:

@@ -10,12 +10,14 @@ from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import CancelRequested, begun
 from queuectl.domain.schedule import Act, Overlap, fire_id
 from queuectl.domain.scheduled import Fire, Look, Schedule, look
-from queuectl.domain.unique import ADDED
+from queuectl.domain.unique import ADDED, Fate, Rule
 from queuectl.factory import scheduled_job
 from queuectl.settings import Settings
 from queuectl.store.arrivals import Arrival
+from queuectl.store.batches import BatchLimits
 from queuectl.store.schedules import ScheduleStore
 from queuectl.typed import NamedTuple
+from queuectl.wire.requests import JobRequest
 from queuectl.wire.schedules import rule_of
 
 AT_ONCE = 100
@@ -27,7 +29,7 @@ class _Plan(NamedTuple):
 
     schedule: Schedule
     look: Look
-    jobs: Sequence[Job] = ()
+    jobs: Sequence[tuple[Job, JobRequest]] = ()
 
 
 class Fires:
@@ -97,14 +99,18 @@ class Fires:
         waits = replaces or Act.QUEUE in acts
         earlier = self._store.unfinished_of([schedule.name], keep=True)[schedule.name] if waits else {}
         in_the_way = [each for each, state in earlier.items() if state == JobState.PROCESSING or not replaces]
+        arrivals, limits = [], BatchLimits()
+        for job, request in plan.jobs:
+            arrivals.append(Arrival(_after(job, in_the_way), _rule(request), request.delay))
+            limits.add(request)
         try:
-            jobs, left_out = self._insert([_after(job, in_the_way) for job in plan.jobs])
+            with limits.kept(self._store):
+                jobs, lines = self._insert(schedule.name, arrivals, now)
         except (StoreUnavailable, OperationFailed):
             raise
         except QueuectlError as error:
             raise _Refused(schedule.name, error) from error
-        lines = [Fire(schedule.name, at, at, now, None, reason) for at, reason in left_out]
-        if plan.jobs and len(lines) == len(plan.jobs):
+        if lines and all(line.job is None for line in lines):
             found = found._replace(after=found.after._replace(idle=schedule.idle + len(lines)))
         if not self._store.move_schedule(schedule, found.after):
             raise OperationFailed(f"schedule {schedule.name} was fired by somebody else", "it is looked at again")
@@ -112,25 +118,36 @@ class Fires:
             replaced = [*earlier, *(job.id for job in jobs[:-1])]
             self._store.change(replaced, CancelRequested(), f"schedule {schedule.name}")
             self.has_cancelled = True
-        lines += [Fire(schedule.name, job.scheduled_at or now, job.scheduled_at or now, now, job.id) for job in jobs]
         self._store.add_fires([*found.lines, *lines])
         return len(jobs)
 
-    def _insert(self, jobs: Sequence[Job]) -> tuple[list[Job], list[tuple[float, str]]]:
-        """Adds jobs. Returns those that are new, and why others are not: another job has their id or unique key."""
-        taken = self._store.taken_ids([job.id for job in jobs]) if jobs else set()
-        left_out = [(job.scheduled_at or 0.0, f"there is a job {job.id} already") for job in jobs if job.id in taken]
-        keyed = [Arrival(job) for job in jobs if job.unique_key is not None and job.id not in taken]
-        new = [job for job in jobs if job.unique_key is None and job.id not in taken]
-        for arrival, admitted in zip(keyed, self._store.admit(keyed) if keyed else (), strict=True):
-            if admitted.fate in ADDED:
-                new.append(admitted.job)
+    def _insert(self, schedule: str, arrivals: Sequence[Arrival], now: float) -> tuple[list[Job], list[Fire]]:
+        """Adds jobs. Returns those that are new, and what became of each fire: another job may have the id or the
+        unique key of its job."""
+        taken = self._store.taken_ids([each.job.id for each in arrivals]) if arrivals else set()
+        keyed = [each for each in arrivals if each.job.unique_key is not None and each.job.id not in taken]
+        met = {
+            arrival.job.id: admitted
+            for arrival, admitted in zip(keyed, self._store.admit(keyed) if keyed else (), strict=True)
+        }
+        new, lines = [], []
+        for job, *_ in arrivals:
+            at = job.scheduled_at or now
+            admitted = met.get(job.id)
+            if job.id in taken:
+                lines.append(Fire(schedule, at, at, now, None, f"there is a job {job.id} already"))
+            elif admitted is None or admitted.fate in ADDED:
+                new.append(job if admitted is None else admitted.job)
+                lines.append(Fire(schedule, at, at, now, job.id))
+            elif admitted.fate is Fate.MERGED:
+                reason = f"replaced what waited with the unique key {job.unique_key}"
+                lines.append(Fire(schedule, at, at, now, admitted.job.id, reason))
             else:
-                at = arrival.job.scheduled_at or 0.0
-                left_out.append((at, f"job {admitted.job.id} has the unique key {arrival.job.unique_key}"))
+                reason = f"job {admitted.job.id} has the unique key {job.unique_key}"
+                lines.append(Fire(schedule, at, at, now, None, reason))
         if new:
             self._store.insert(new)
-        return new, left_out
+        return new, lines
 
 
 class _Refused(Exception):
@@ -139,6 +156,11 @@ class _Refused(Exception):
     def __init__(self, schedule: str, why: QueuectlError) -> None:
         self.schedule = schedule
         self.why = why
+
+
+def _rule(request: JobRequest) -> Rule:
+    """What to do with a job whose unique key is taken. There is nobody to refuse it to: it is left out instead."""
+    return Rule.REPLACE if request.on_conflict is Rule.REPLACE else Rule.IGNORE
 
 
 def _after(job: Job, earlier: Sequence[str]) -> Job:
@@ -161,7 +183,7 @@ class _Factories:
         self._settings, self._now = Settings(settings, store.defaults), now
         self._at_most = store.at_most
 
-    def job(self, schedule: Schedule, at: float) -> Job:
-        """The job of one fire."""
+    def job(self, schedule: Schedule, at: float) -> tuple[Job, JobRequest]:
+        """The job of one fire, and what it was made from."""
         job_id = fire_id(schedule.name, at)
         return scheduled_job(schedule, at, job_id, self._settings, self._now, self._policies, self._at_most)

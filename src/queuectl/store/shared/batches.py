@@ -46,13 +46,15 @@ class Batches(Edits):
 
         with self.transaction():
             self._shut_out_older()
+            kept = f"SELECT at_most FROM {{schema}}.batches WHERE name = ? {self._dialect.locked}"
+            is_limited_so = self._select(kept, [name]) == [(at_most,)]  # as for each fire of a schedule
             text = (
                 "INSERT INTO {schema}.batches (name, at_most, max_fails) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE "
                 "SET at_most = coalesce(excluded.at_most, batches.at_most), "
                 "max_fails = coalesce(excluded.max_fails, batches.max_fails)"
             )
             self._execute(text, [name, at_most, max_fails])
-            if at_most is not None:
+            if at_most is not None and not is_limited_so:
                 self.change_lock(lock_of(name), lambda lock: lock._replace(units=numbered(at_most), named=False))
                 if not have_need(self, name):
                     self._execute("INSERT INTO {schema}.settlements (batch, meant) VALUES (?, ?)", [name, LIMITED])
