@@ -154,6 +154,32 @@ def test_overlap_goes_by_what_has_not_ended(store: Store, clock: ManualClock) ->
     assert reasons(store, "skip")[-1] == (4, 1, None)
 
 
+def test_one_waits_for_an_earlier_job_over_all_its_retries(store: Store, clock: ManualClock) -> None:
+    job = {"command": "false", "max_retries": 1, "backoff_initial": 200}
+    for policy in Overlap:
+        add(store, policy.value, overlap=policy.value, job=job)
+    grip = a_grip(store)
+    clock.forward(60)
+    fire(store)
+    failed = {str(each.schedule): each for each in (claim_one(store, grip) for _ in Overlap)}
+    for each in failed.values():
+        finish(store, grip, each, exit_code=1)
+    for _ in range(2):
+        clock.forward(60)
+        fire(store)
+    assert [minute for minute, *_ in reasons(store, "queue")] == [1, 2, 3]
+    assert reasons(store, "queue")[1:] == [(2, 1, None), (3, 1, "one waits already")]
+    (queued,) = (each for each in store.find(ALL_JOBS) if each.state == "blocked")
+    assert queued.depends_on == (f"{failed['queue'].id}:any",)
+    assert reasons(store, "skip")[1:] == [(minute, 1, "the earlier job has not ended") for minute in (2, 3)]
+    assert store.get(failed["replace"].id).state == "cancelled"
+    clock.forward(100)
+    again = {str(each.schedule): each for each in store.claim(grip, HOST, 9, ()) if each.starts}
+    assert store.get(queued.id).state == "blocked"
+    finish(store, grip, again["queue"], exit_code=1)
+    assert (store.get(failed["queue"].id).state, store.get(queued.id).state) == ("dead", "pending")
+
+
 def test_a_clock_that_goes_back_fires_nothing_twice(store: Store, clock: ManualClock) -> None:
     add(store, overlap="allow")
     watch = Recounting(store, SteadyClock(clock))

@@ -7,6 +7,7 @@ from datetime import tzinfo
 from itertools import groupby
 
 from queuectl.domain.alerts import REMIND_EACH_S, Streak, Watch
+from queuectl.domain.job import JobState
 from queuectl.domain.limits import Pause
 from queuectl.domain.schedule import (
     CATCH_UP_MAX,
@@ -119,6 +120,18 @@ class Fire(NamedTuple):
     reason: str | None = None
     fires: int = 1
     at_least: bool = False
+
+
+class Earlier(NamedTuple):
+    """A job of a schedule that has not ended."""
+
+    state: JobState
+    starts: int
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it was started, also if it waits for a retry now."""
+        return self.starts > 0 or self.state is JobState.PROCESSING
 
 
 class Look(NamedTuple):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.errors import QueuectlError
     from queuectl.domain.job import Job
     from queuectl.domain.lifecycle import Event
-    from queuectl.domain.scheduled import Fire, Schedule
+    from queuectl.domain.scheduled import Earlier, Fire, Schedule
     from queuectl.store.arrivals import Admitted, Arrival
 
 
@@ -79,9 +79,9 @@ class ScheduleStore(Protocol):
     def taken_ids(self, ids: Sequence[str]) -> set[str]:
         """Which of these ids jobs have."""
 
-    def unfinished_of(self, names: Sequence[str], keep: bool = False) -> dict[str, dict[str, str]]:
-        """The state of each unfinished job of these schedules, by its id, by the schedule's name. With `keep` nobody
-        else changes them until this transaction ends."""
+    def unfinished_of(self, names: Sequence[str], keep: bool = False) -> dict[str, dict[str, Earlier]]:
+        """The unfinished jobs of these schedules, by their ids, by the schedule's name. With `keep` nobody else changes
+        them until this transaction ends."""
 
 
 class AlertStore(ScheduleStore, Protocol):

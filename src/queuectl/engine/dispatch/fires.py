@@ -73,10 +73,9 @@ class Fires:
                 continue
             rule = rule_of(schedule)
             fires = schedule.due(now, rule, zone, self._fired(schedule, now))
-            states = list(unfinished.get(schedule.name, {}).values())
-            found = look(
-                schedule, fires, now, rule, zone, len(states), states.count(JobState.PROCESSING)
-            )  # fmt: skip
+            earlier = unfinished.get(schedule.name, {}).values()
+            begun = sum(each.has_begun for each in earlier)
+            found = look(schedule, fires, now, rule, zone, len(earlier), begun)
             try:
                 if schedule.name in refused:
                     raise refused[schedule.name]
@@ -98,7 +97,7 @@ class Fires:
         replaces = Act.REPLACE in acts
         waits = replaces or Act.QUEUE in acts
         earlier = self._store.unfinished_of([schedule.name], keep=True)[schedule.name] if waits else {}
-        in_the_way = [each for each, state in earlier.items() if state == JobState.PROCESSING or not replaces]
+        in_the_way = [id for id, job in earlier.items() if job.state is JobState.PROCESSING or not replaces]
         arrivals, limits = [], BatchLimits()
         for job, request in plan.jobs:
             arrivals.append(Arrival(_after(job, in_the_way), _rule(request), request.delay))

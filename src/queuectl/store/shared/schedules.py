@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
+from queuectl.domain.job import JobState
 from queuectl.store.shared.limits import Limits
 from queuectl.store.shared.rows import UNFINISHED
 from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.alerts import Streak
-    from queuectl.domain.scheduled import Fire, Schedule
+    from queuectl.domain.scheduled import Earlier, Fire, Schedule
 
 KEPT = (
     "name", "cron", "every", "anchor", "zone", "overlap", "catch_up", "late_max", "jitter", "document", "surroundings",
@@ -137,15 +138,17 @@ class Schedules(Limits):
         text = f"SELECT id FROM {{schema}}.jobs WHERE id {self._dialect.any_of}"
         return {job_id for (job_id,) in self._select(text, [self._dialect.array(ids)])}
 
-    def unfinished_of(self, names: Sequence[str], keep: bool = False) -> dict[str, dict[str, str]]:
+    def unfinished_of(self, names: Sequence[str], keep: bool = False) -> dict[str, dict[str, Earlier]]:
+        from queuectl.domain.scheduled import Earlier
+
         locked = self._dialect.locked if keep else ""
         text = (
-            f"SELECT schedule, id, state FROM {{schema}}.jobs WHERE schedule {self._dialect.any_of} "
+            f"SELECT schedule, id, state, starts FROM {{schema}}.jobs WHERE schedule {self._dialect.any_of} "
             f"AND state {UNFINISHED} ORDER BY seq {locked}"
         )
-        found: dict[str, dict[str, str]] = {name: {} for name in names}
-        for name, job_id, state in self._select(text, [self._dialect.array(list(names))]):
-            found[name][job_id] = state
+        found: dict[str, dict[str, Earlier]] = {name: {} for name in names}
+        for name, job_id, state, starts in self._select(text, [self._dialect.array(list(names))]):
+            found[name][job_id] = Earlier(JobState(state), starts)
         return found
 
     def _found(self, rest: str, values: Sequence[object]) -> list[Schedule]:
