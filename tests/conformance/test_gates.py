@@ -12,7 +12,7 @@ import pytest
 from queuectl.domain.errors import Conflict, NotFound
 from queuectl.domain.job import Job, JobState, Spec
 from queuectl.domain.lifecycle import CancelRequested, Ended, Event, GivenBack, Lost, Retried, Started
-from queuectl.domain.limits import Lock, Pause, Queue, Rate
+from queuectl.domain.limits import Lock, Pause, Queue, Rate, numbered
 from queuectl.store.port import Store
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.shared.limits import GATES_SCHEMA
@@ -133,6 +133,22 @@ def test_a_rate_counts_real_starts_in_any_window(store: Store, grip: Grip, clock
     clock.forward(6.5)
     assert claim(store, grip) == ["c"]
     assert claim(store, grip) == []
+
+
+def test_a_start_is_counted_though_a_claim_has_found_nothing_since(
+    store: Store, grip: Grip, clock: ManualClock
+) -> None:
+    store.set_queue(Queue("q", rate=Rate(1, 10.0)))
+    add(store, "a", queue="q")
+    assert claim(store, grip) == ["a"]
+    assert claim(store, grip) == []
+    clock.forward(1)
+    end(store, grip, "a", Started(at=NOON + 0.5))
+    add(store, "b", queue="q")
+    assert claim(store, grip) == []
+    assert store.next_due() == NOON + 10.5
+    clock.forward(9.6)
+    assert claim(store, grip) == ["b"]
 
 
 def test_a_claim_given_back_returns_its_start(store: Store, grip: Grip) -> None:
@@ -336,6 +352,21 @@ def test_units_are_given_out_first_to_last(store: Store, grip: Grip) -> None:
     assert held == {"a": {"QUEUECTL_LOCK_GPU": "x", "CUDA": "x"}, "b": {"QUEUECTL_LOCK_GPU": "y,y", "CUDA": "y,y"}}
     assert store.get("b").units == json.dumps(held["b"])
     assert store.lock("gpu") == Lock("gpu", ("x", "y", "y"), "CUDA", named=True)
+
+
+@pytest.mark.parametrize("units", [("0", "1"), ("x", "y")])
+def test_a_lock_with_fewer_units_than_holders_gives_none_out(store: Store, grip: Grip, units: tuple[str, ...]) -> None:
+    store.set_lock(Lock("gpu", numbered(4)))
+    add(store, *"abcdefg", locks=("gpu",))
+    assert claim(store, grip) == ["a", "b", "c", "d"]
+    end(store, grip, "a")
+    end(store, grip, "b")
+    store.set_lock(Lock("gpu", units, named=units[0] == "x"))
+    assert claim(store, grip) == []  # c and d hold units 2 and 3
+    end(store, grip, "c")
+    assert claim(store, grip) == ["e"]
+    end(store, grip, "d")
+    assert claim(store, grip) == ["f"]
 
 
 def test_a_job_takes_all_its_locks_or_none(store: Store, grip: Grip) -> None:

@@ -12,7 +12,7 @@ from queuectl.client.schedule_views import view
 from queuectl.domain.cause import Cause
 from queuectl.domain.errors import Conflict, Invalid, KeyTaken
 from queuectl.domain.schedule import Overlap, fire_id, offset
-from queuectl.domain.scheduled import FIRES_KEPT, Fire
+from queuectl.domain.scheduled import FIRES_KEPT, Fire, Schedule
 from queuectl.domain.selector import ALL_JOBS
 from queuectl.engine.dispatch.fires import Fires
 from queuectl.engine.dispatch.recounting import CLOCK_WENT_BACK, Recounting
@@ -196,6 +196,28 @@ def test_a_clock_that_goes_back_fires_nothing_twice(store: Store, clock: ManualC
         clock.forward(60)
         fire(store)
     assert jobs(store) == ids(1, 2, 3, 4, 5, 6, 7)
+
+
+def test_a_rule_that_is_replaced_while_fires_are_recounted_stands(
+    store: Store, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(store, overlap="allow")
+    watch = Recounting(store, SteadyClock(clock))
+    watch.go_on(())
+    for _ in range(5):
+        clock.forward(60)
+        fire(store)
+    clock.forward(-180)
+    read = store.schedules
+
+    def read_before_a_change(after: str = "", limit: int | None = None) -> list[Schedule]:
+        page = read(after, limit)
+        schedules.change(store, "bob", "tick", cron="0 * * * *")
+        return page
+
+    monkeypatch.setattr(store, "schedules", read_before_a_change)
+    watch.go_on(())
+    assert view(store, "ada", "tick").next[0] == NOON + 3600
 
 
 def test_a_last_fire_far_in_the_future_does_not_stop_a_schedule(store: Store, clock: ManualClock) -> None:

@@ -65,6 +65,13 @@ class Faults:
             case "copy the store":
                 look_at_copy(self._world.path, self._machine, self._time)
 
+    def break_a_line(self) -> None:
+        """A supervisor and its dispatcher lose their connection, and both live on."""
+        if driven := [each for each in self._machine.supervisors.values() if each.alive and each.driver is not None]:
+            supervisor = self._chance.choice(driven)
+            self._machine.history.say("%s and its dispatcher lose their connection", supervisor.id)
+            supervisor.hang_up()
+
     def _nap_s(self) -> float:
         return self._world.plan.nap_s(self._chance)
 

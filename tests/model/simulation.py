@@ -63,7 +63,7 @@ def run_everywhere(first_seed: int, seconds: float, last_seed: float = math.inf)
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("seed", type=int, nargs="?", default=random.randrange(1 << 30))
+    parser.add_argument("seed", type=int, nargs="?", default=random.randrange(1 << 33))
     parser.add_argument("--trace", action="store_true", help="this run alone, told line by line")
     parser.add_argument("--seconds", type=float, default=60.0)
     words: Any = parser.parse_args()

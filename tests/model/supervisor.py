@@ -267,6 +267,11 @@ class SimSupervisor:
             self._driver = None
             self._word_at = self._time.monotonic()
 
+    def hang_up(self) -> None:
+        """Loses the connection to its dispatcher."""
+        if self._driver is not None:
+            self._drop(self._driver)
+
     def _hear(self, channel: SimChannel) -> bool:
         """Whether anything was heard."""
         messages = channel.receive()

@@ -75,6 +75,10 @@ class SimWorker:
         return self.dispatcher.step()
 
 
+LINES_BREAK_FROM = 1 << 32
+"""Connections get lost in runs of these seeds; the runs of lesser ones stay as they were."""
+
+
 class World:
     """One run. `run` raises `Violation`."""
 
@@ -82,6 +86,8 @@ class World:
         self.chance = random.Random(seed)
         self.boots = random.Random(f"boots {seed}")
         self.plan = Plan.draw(self.chance)
+        lines = random.Random(f"lines {seed}")
+        self._line_breaks_a_second = lines.choice((0.0, 0.3, 2.0)) if seed >= LINES_BREAK_FROM else 0.0
         self._tell = tell
         self.time = Timeline()
         self._limits = Limited(seed, self.time, keeps_time="set the clock" not in self.plan.faults)
@@ -140,7 +146,10 @@ class World:
             for _ in range(self.chance.randint(1, 2)):
                 self.start_worker()
             self._again(self.people.act, self.plan.acts_a_second)
-            self._again(Faults(self).happen, self.plan.faults_a_second)
+            faults = Faults(self)
+            self._again(faults.happen, self.plan.faults_a_second)
+            if self._line_breaks_a_second:
+                self._again(faults.break_a_line, self._line_breaks_a_second)
             self.time.run_until(self._calm_at)
             self._say("all faults stop")
             self._become_calm()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
+import pytest
+
+from queuectl.domain.cause import Cause
 from queuectl.domain.job import Spec
+from queuectl.engine import channel
 from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.host import Host, Plan
 from queuectl.engine.dispatch.link import Link
@@ -17,10 +22,14 @@ from queuectl.engine.protocol import (
     Dropped,
     End,
     Ended,
+    Hello,
     Message,
     Order,
     Ping,
     Prepare,
+    Slots,
+    Terminate,
+    encoded,
     parse,
 )
 from queuectl.store.passfile import Access
@@ -51,6 +60,58 @@ def test_every_start_refers_to_one_of_the_last_surroundings_that_were_sent() -> 
         link.recorded(list(link.flights))
         far.receive()
     assert len(sent) < 2 * SPECS_MAX + 20, "shared surroundings are sent anew only now and then"
+    near.close()
+    far.close()
+
+
+def test_surroundings_that_many_others_have_followed_are_sent_anew() -> None:
+    near, far = (Channel(end) for end in socket.socketpair())
+    link, shared = Link(a_worker(), near), Spec()
+    known: list[int] = []
+    for number in range(SPECS_MAX + 3):
+        units = json.dumps({"QUEUECTL_LOCK_GPU": "0"}) if 0 < number < SPECS_MAX + 2 else None
+        link.start([a_job(str(number), spec=shared, units=units)._replace(seq=number)], 0.0)
+        for message in far.receive():
+            if isinstance(message, Prepare):
+                known = [*known[1 - SPECS_MAX :], message.number]  # as a supervisor remembers them
+            else:
+                assert isinstance(message, Order)
+                assert message.spec in known
+        link.recorded(list(link.flights))
+        far.receive()
+    near.close()
+    far.close()
+
+
+def test_a_line_that_breaks_is_followed_by_another() -> None:
+    near, far = (Channel(end) for end in socket.socketpair())
+    link = Link(a_worker(), near, pid=1)
+    link.hello()
+    link.start([a_job("runs")._replace(seq=1), a_job("waits")._replace(seq=2)], 0.0)
+    link.flights[1, 0].pid = 7
+    link.end(link.flights[1, 0], Cause.CANCEL)
+    far.close()
+    link.ping(1.0)
+    assert (link.channel.closed, link.asked_at) == (True, None)
+    near, far = (Channel(end) for end in socket.socketpair())
+    link.go_on_over(near)
+    link.start([a_job("later")._replace(seq=3)], 1.0)
+    hello, slots, ends, *rest = far.receive()
+    assert (hello, slots) == (Hello(PROTOCOL, link.grip.epoch), Slots(link.place.used))
+    assert ends == Terminate(1, 0, Cause.CANCEL)
+    assert [type(each) for each in rest] == [Prepare, Order], "the other end may not know them"
+    assert link.in_doubt == {(1, 0), (2, 0)}
+    near.close()
+    far.close()
+
+
+def test_what_is_too_large_for_a_packet_goes_in_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "PACKET_BYTES_MAX", 1000)
+    near, far = (Channel(end) for end in socket.socketpair())
+    sent = [Dropped(number, 1) for number in range(200)]
+    near.send(*sent)
+    near.send_encoded([encoded(message) for message in sent])
+    assert (far.receive(), far.closed) == ([*sent, *sent], False)
     near.close()
     far.close()
 

@@ -20,7 +20,8 @@ from queuectl.domain.job import Job, Outcome
 from queuectl.domain.lifecycle import Held, Lost, Started
 from queuectl.engine.dispatch.host import LEFT_AFTER_S, Host
 from queuectl.engine.dispatch.reaper import HELLO_WITHIN_S, LEFT_TO_OWN_S, LOOK_EVERY_S, Reaper
-from queuectl.engine.protocol import JOURNAL_NAME, About, Message, State, encode
+from queuectl.engine.dispatch.report import Witness
+from queuectl.engine.protocol import JOURNAL_NAME, About, End, Message, State, encode
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.journal import Journal
 from queuectl.settings import Settings
@@ -292,6 +293,23 @@ def test_a_second_try_to_settle_remembers_what_the_first_one_ended(
         finally:
             left.kill()
     assert lost_in_row(reaper) == [1]
+
+
+def test_a_second_try_to_settle_knows_what_was_testified_to_the_first_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, host = a_stopped_worker(tmp_path, dispatcher=NOBODY)
+    (row,), (job,) = store.workers(), store.running("w~1")
+    end = End(job.seq, job.lease, started_at=0.0, finished_at=1.0, exit_code=0)
+    testified = [Witness((end,), {}), Witness((), {})]  # a process can be reaped once
+    reaper = Reaper(store, host, lambda: Settings({}))
+    with monkeypatch.context() as failing:
+        failing.setattr(store, "deregister", Mock(side_effect=StoreUnavailable("the disk is full")))
+        with pytest.raises(StoreUnavailable):
+            reaper.settle(row, lambda: testified.pop(0))
+    settled = reaper.settle(row, lambda: testified.pop(0))
+    assert settled is not None
+    assert ([each.id for each in settled.recorded], settled.lost) == ([job.id], [])
 
 
 def test_a_later_process_with_the_dispatchers_pid_is_no_rest(tmp_path: Path) -> None:

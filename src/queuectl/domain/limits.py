@@ -70,15 +70,17 @@ class Lock(NamedTuple):
         return len(self.units)
 
     def free(self, held: Iterable[str]) -> list[str]:
-        """The units that nobody holds, in order."""
+        """The units that nobody holds, in order, and no more than keep within the capacity: there may be holders of
+        units that the lock has no more."""
         taken = Counter(held)
+        most = max(0, self.capacity - taken.total())
         free = []
         for unit in self.units:
             if taken[unit] > 0:
                 taken[unit] -= 1
             else:
                 free.append(unit)
-        return free
+        return free[:most]
 
 
 def numbered(capacity: int) -> tuple[str, ...]:
@@ -88,11 +90,8 @@ def numbered(capacity: int) -> tuple[str, ...]:
 
 def enough_for(free: int, held: Collection[str]) -> int | None:
     """The least capacity of a lock that leaves `free` numbered units free; None if it may not have as many."""
-    for unit in range(CAPACITY_MAX):
-        free -= str(unit) not in held
-        if not free:
-            return unit + 1
-    return None
+    enough = len(held) + free
+    return enough if enough <= CAPACITY_MAX else None
 
 
 def variables(lock: Lock, units: Sequence[str]) -> dict[str, str]:

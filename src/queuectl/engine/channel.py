@@ -9,12 +9,15 @@ import json
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from queuectl.engine.protocol import SOCKET_NAME, Message, encode, parse, words_of
+from queuectl.typed import TypeVar
 
 PACKET_BYTES_MAX = 64 << 20
+
+T = TypeVar("T")
 
 _LENGTH = struct.Struct("!I")
 
@@ -43,19 +46,24 @@ class Channel:
 
     def send(self, *messages: Message) -> None:
         """Sends as much as the peer takes now; the rest goes with `flush`."""
-        if messages:
-            self._send(encode([words_of(message) for message in messages]))
+        self._send(messages, lambda part: encode([words_of(message) for message in part]))
 
     def send_encoded(self, messages: Sequence[str]) -> None:
         """Sends messages that are JSON already, as `send` does."""
-        if messages:
-            self._send(f"[{','.join(messages)}]")
+        self._send(messages, lambda part: f"[{','.join(part)}]")
 
-    def _send(self, packet: str) -> None:
-        if not self.closed:
-            body = packet.encode("utf-8", "surrogatepass")
-            self._out += _LENGTH.pack(len(body)) + body
-            self.flush()
+    def _send(self, messages: Sequence[T], packed: Callable[[Sequence[T]], str]) -> None:
+        """Sends them in one packet; in several if the peer would take it for too large."""
+        if self.closed or not messages:
+            return
+        body = packed(messages).encode("utf-8", "surrogatepass")
+        if len(body) > PACKET_BYTES_MAX and len(messages) > 1:
+            half = len(messages) // 2
+            self._send(messages[:half], packed)
+            self._send(messages[half:], packed)
+            return
+        self._out += _LENGTH.pack(len(body)) + body
+        self.flush()
 
     def flush(self) -> None:
         """Sends what waits, as far as the peer takes it now."""

@@ -90,10 +90,10 @@ class Inbox:
             self._claiming.vacated(flight.job)
 
     def _take_welcome(self, link: Link) -> None:
-        """A taken-over supervisor has told all that it knows. What it does not know was claimed, but never sent."""
+        """The supervisor has told all that it knows. What it does not know was never sent, or never ran."""
+        flights = link.flights.values()
         if not link.own:
-            flights = link.flights.values()
             self._observe(
                 happenings.TakenOver(worker=link.row.id, running=sum(each.pid is not None for each in flights))
             )
-            self._known.returned += [(link, each) for each in flights if each.may_wait()]
+        self._known.returned += [(link, each) for each in flights if each.key in link.in_doubt and each.may_wait()]

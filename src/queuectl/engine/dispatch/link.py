@@ -98,6 +98,8 @@ class Link:
         """Whether the store has been asked to forget it. It may have, whatever it said."""
         self.leaving = False
         self.lease: Lease | None = None
+        self.in_doubt: frozenset[Key] = frozenset()
+        """What was in hand when this line began: of that, what the supervisor knows nothing of has never run."""
         self.asked_at: float | None = None
         """Since when it has been asked how it is, by the monotonic clock; None if it has answered."""
         self.short_of_room_for: Key | None = None
@@ -156,8 +158,24 @@ class Link:
         return any(flight.job.lost_in_row >= losses for flight in self.flights.values())
 
     def hello(self) -> None:
-        """Claims the right to drive the supervisor."""
+        """Claims the right to drive the supervisor, which then tells all that it knows."""
+        self.in_doubt = frozenset(self.flights)
         self.channel.send(Hello(PROTOCOL, self.grip.epoch))
+
+    def go_on_over(self, channel: Channel) -> None:
+        """The line broke and the supervisor lives: drives it over another one. It tells all that it knows, and has
+        forgotten the orders that it had not carried out."""
+        self.channel.close()
+        self.channel, self.asked_at = channel, None
+        self._specs.clear()
+        self.hello()
+        if self.lease is not None:
+            self.lend(self.lease)
+        if self.own and not self.for_hooks:
+            self.channel.send(Slots(self.place.used))
+        for flight in self.flights.values():
+            if flight.end_sent is not None:
+                self.channel.send(Terminate(flight.job.seq, flight.job.lease, flight.end_sent))
 
     def start(self, jobs: Sequence[Job], now: float, *, ahead: bool = False) -> None:
         """Sends claimed jobs to be run."""
@@ -190,7 +208,7 @@ class Link:
             self._specs_sent += 1
             return [Prepare(number, self._own_surroundings(job)), _order(job, number)]
         known = self._specs.get(id(job.spec))
-        if known is None:
+        if known is None or self._specs_sent - known[1] > SPECS_MAX:  # others came in between: it is forgotten
             if len(self._specs) >= SPECS_MAX:
                 self._specs.clear()
             known = self._specs[id(job.spec)] = (job.spec, self._specs_sent)
@@ -247,7 +265,7 @@ class Link:
             self.channel.send(Ping())
             return
         self.channel.send(Ping(), Ask(PROTOCOL))
-        if self.asked_at is None:
+        if self.asked_at is None and not self.channel.closed:
             self.asked_at = now
 
     def excuse(self, now: float) -> None:

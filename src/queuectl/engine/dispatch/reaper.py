@@ -112,6 +112,7 @@ class Reaper:
         self._looked_at = 0.0
         self._dead_since: dict[str, float] = {}
         self._departures = Departures(store, host)
+        self._begun: dict[str, tuple[Grip, Witness]] = {}  # what is being settled
         self.is_alone = False
         """Whether the last look found no supervisor of others."""
         self._settled: list[Settled] = []  # where the store fails before they are told, the next look tells them
@@ -300,11 +301,9 @@ class Reaper:
         # On a shared store one that this host does not have may be another user's.
         is_known_dead = here and (self._host.has(row.id) or not self._store.shared_by_machines)
         only_expired = at_home and not is_known_dead
-        # The row keeps its dispatcher: if this fails half-way, the next try must not take us for what is left of it.
-        grip = self._store.adopt(row, row.dispatcher, self._settings()["lease-ttl"], only_expired=only_expired)
-        if grip is None:
+        if row.id not in self._begun and not self._begin(row, testify, only_expired):
             return None
-        witness = testify() if testify else Witness((), {})
+        grip, witness = self._begun[row.id]
         here = here and at_home
         has_driver = testify is not None or row.id in self.fenced
         with_machine = not has_driver and self._departures.is_with_machine(row, here)
@@ -326,20 +325,30 @@ class Reaper:
                         told = [] if is_told else self._store.record(grip, [Change(job, Stuck(error=stuck[key]))])
                         settled.stuck.extend(filter(None, told))
                     else:
-                        loss = self._loss(grip, job, witness, with_machine)
+                        loss = _loss(self._store, grip, job, witness, self._settings()["max-lost"], with_machine)
                         settled.lost.extend(filter(None, self._store.record(grip, [loss])))
                 if not stuck:
                     self._store.deregister(grip)
         except Superseded:
+            del self._begun[row.id]
             return None
+        del self._begun[row.id]
         if not stuck:
             self._host.remove(row.id)
         return None if stuck and not settled.has_news else settled
 
-    def _loss(self, grip: Grip, job: Job, witness: Witness, with_machine: bool) -> Change:
-        started_at = witness.started.get((job.seq, job.lease))
-        if job.started_at is None and started_at is not None:
-            started = Started(at=self._store.of_here(started_at))
-            (after,) = self._store.record(grip, [Change(job=job, event=started)])
-            job = after or job
-        return Change(job=job, event=Lost(self._settings()["max-lost"], with_machine=with_machine))
+    def _begin(self, row: WorkerRow, testify: Callable[[], Witness] | None, only_expired: bool) -> bool:
+        """Takes a dead supervisor, to settle it; whether we have it. The row keeps its dispatcher: if this fails
+        half-way, the next try must not take us for what is left of it, and still knows what was testified."""
+        grip = self._store.adopt(row, row.dispatcher, self._settings()["lease-ttl"], only_expired=only_expired)
+        if grip is not None:
+            self._begun[row.id] = grip, testify() if testify else Witness((), {})
+        return grip is not None
+
+
+def _loss(store: WorkStore, grip: Grip, job: Job, witness: Witness, max_lost: int, with_machine: bool) -> Change:
+    started_at = witness.started.get((job.seq, job.lease))
+    if job.started_at is None and started_at is not None:
+        (after,) = store.record(grip, [Change(job=job, event=Started(at=store.of_here(started_at)))])
+        job = after or job
+    return Change(job=job, event=Lost(max_lost, with_machine=with_machine))

@@ -57,8 +57,15 @@ class Recounting:
             return
         if recounted(schedule, now, rule, zone) == schedule:
             return
+
+        def counted(kept: Schedule) -> Schedule:
+            same = (kept.cron, kept.every, kept.anchor, kept.zone) == (
+                schedule.cron, schedule.every, schedule.anchor, schedule.zone,
+            )  # fmt: skip
+            return recounted(kept, now, rule, zone) if same else kept  # whoever changed it has counted
+
         with self._store.transaction():
-            after = self._store.change_schedule(schedule.name, lambda kept: recounted(kept, now, rule, zone))
+            after = self._store.change_schedule(schedule.name, counted)
             if after is not None and after.last is not None and after.last > now + STEP_S:
                 at = int(now) + 0.5  # when nothing fires
                 line = Fire(schedule.name, at, at, now, None, CLOCK_WENT_BACK, 0)

@@ -77,12 +77,16 @@ class Succession:
                 link.ping(now)
 
     def check_closed_links(self) -> None:
-        """Replaces supervisors that have died. Raises `Superseded` where one follows somebody else now."""
+        """Replaces supervisors that have died, and calls back those that live. Raises `Superseded` where one follows
+        somebody else now."""
         for link in self._crew.fallen():
             if self._crew.is_dead(link):
                 self._replace_dead(link)
-            elif not link.leaving and not self._store.holds(link.grip):
-                raise Superseded(f"worker {link.row.id} is driven by another process now")
+            elif not link.leaving:
+                if not self._store.holds(link.grip):
+                    raise Superseded(f"worker {link.row.id} is driven by another process now")
+                if channel := self._host.dial(link.row.id):
+                    link.go_on_over(channel)
 
     def _replace_dead(self, link: Link) -> None:
         """A supervisor is dead: it left as told, or its jobs are settled and another one takes its place."""

@@ -66,7 +66,7 @@ class Claiming(PostgresSession, Gated):
                 self.send("promote", now=now)
                 look = self._look(named, now)
             lanes = named or served.of(self._lanes)
-            self.gates.begin(look.waits)
+            self.gates.begin(look.waits, look.limited)
             if not (lanes or look.lines or look.expired or look.listed or look.awaited):
                 self._lanes = ()
                 return []  # nothing was written, so nothing has to reach the disk

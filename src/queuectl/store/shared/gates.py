@@ -69,9 +69,11 @@ class Gates:
         self.reopens_at: float | None = None
         """When the next gate opens by itself, of those that the last claim found closed."""
 
-    def begin(self, waits: bool) -> None:
-        """A claim begins. `waits`: some job waits in a line, though perhaps in none that is open."""
-        self._rated = self._closed = self.places = frozenset()
+    def begin(self, waits: bool, limited: bool) -> None:
+        """A claim begins. `waits`: some job waits in a line, though perhaps in none that is open. `limited`: some queue
+        has a limit; the claim may end before it looks which."""
+        self._rated = None if limited else frozenset()
+        self._closed = self.places = frozenset()
         self._free = {}
         self.took_all = self.awaits = False
         self.held_up, self.reopens_at = waits, None

@@ -24,7 +24,7 @@ def claim(store: Gated, grip: Grip, host: str, wanted: Wanted, served: Served) -
     with store.transaction():
         store._check(grip)
         limited, waits, has_open_lines, expired, listed, awaited, due = store.send("look", now=now).fetchone()
-        store.gates.begin(bool(waits))
+        store.gates.begin(bool(waits), bool(limited))
         if due:
             store.send("promote", now=now)
         store.gates.settle(bool(awaited), bool(listed), now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -54,11 +55,13 @@ def view(client: Client, name: str) -> View:
     jobs = [*line, *others]
     places = [*range(1, len(line) + 1), *(None for _ in others)]
     needs = [sum(each.units for each in requests_of(job.locks) if each.lock == name) for job in jobs]
+    held = chain.from_iterable(hold.units for hold in lock.holders)
+    names = "" if tuple(lock.units) == numbered(lock.capacity) else ",".join(lock.units)
     return View(
         now=client.now(), lock=lock, is_there=name in found,
-        names="" if tuple(lock.units) == numbered(lock.capacity) else ",".join(lock.units),
+        names=names,
         variables=list(variables(Lock(name, env=lock.env), ())),
-        free=Lock(name, tuple(lock.units)).free(unit for hold in lock.holders for unit in hold.units),
+        free=Lock(name, tuple(lock.units)).free(held),
         waiting=list(map(Waiting, places, jobs, needs, client.reasons(jobs))),
     )  # fmt: skip
 
