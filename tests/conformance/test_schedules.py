@@ -207,6 +207,7 @@ def test_a_rule_that_is_replaced_while_fires_are_recounted_stands(
     for _ in range(5):
         clock.forward(60)
         fire(store)
+    watch.go_on(())
     clock.forward(-180)
     read = store.schedules
 
