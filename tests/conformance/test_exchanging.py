@@ -123,8 +123,10 @@ def test_all_or_none_are_imported(place: Places, kind: str) -> None:
             ({"id": "b", "command": "true", "state": "blocked", "depends_on": ["x"]}, NotFound, "no job x"),
         ]  # fmt: skip
         for wrong, error, told in refused:
-            with pytest.raises(error, match=told):
+            with pytest.raises(error, match=told) as raised:
                 take(client, [plain, wrong])
+            assert "" not in raised.value.hint.split("; "), "a hint is empty"
+            assert raised.value.hint.endswith("nothing was imported")
             assert [job.id for job in client.jobs()] == ["there"]
         done: dict[str, Any] = {"id": "b", "command": "true", "state": "completed", "depends_on": ["x"]}
         assert take(client, [plain, done]) == 2  # what it no longer waits for need not come along

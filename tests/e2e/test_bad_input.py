@@ -66,6 +66,11 @@ BAD = {
     "a huge number": ("""enqueue '{"command": "true", "priority": 1e999}'""", 2, "priority"),
     "lines without a command": ("enqueue --each-line 'a b'", 2, "queuectl enqueue --each-line 'a b' -- sh -c {}"),
     "a POSIX class": ("enqueue --each-line /dev/null --colsep '[[:space:]]' -- echo", 2, r"write \s for [[:space:]]"),
+    "a bad job to import": (
+        """import - <<< '{"id": "x", "command": "x", "attempts": -4}'""",
+        2,
+        "not -4; nothing was imported",
+    ),
     "a missing file": ("enqueue --file nowhere.jsonl", 2, "cannot read nowhere.jsonl"),
     "a folder as a file": ("enqueue --file .", 2, "cannot read ."),
     "an empty file": ("enqueue --file /dev/null", 2, "has no job"),

@@ -203,8 +203,8 @@ def _blamed(incoming: Incoming, error: KeyTaken | KeyTwice) -> Conflict:
     if again is not None and is_twice:
         twice = KeyTwice(error.key)
         told = f"{where} {again[0]}: {twice.message}, in {requests.kind} {number} too"
-        return Conflict(told, f"{twice.hint}; {requests.so_far}")
-    return Conflict(f"{where} {number}: {error.message}", f"{error.hint}; {requests.so_far}")
+        return Conflict(told, twice.hint_and(requests.so_far))
+    return Conflict(f"{where} {number}: {error.message}", error.hint_and(requests.so_far))
 
 
 def _missing(incoming: Incoming, error: NotFound) -> NotFound:
@@ -213,7 +213,7 @@ def _missing(incoming: Incoming, error: NotFound) -> NotFound:
     for number, job in incoming.numbered():
         if any(f"no {parse(each).what}" == error.message for each in job.depends_on):
             where = f"{requests.name} {requests.kind} {number}"
-            return NotFound(f"{where}: {error.message}", f"{error.hint}; {requests.so_far}")
+            return NotFound(f"{where}: {error.message}", error.hint_and(requests.so_far))
     return error
 
 
@@ -225,7 +225,7 @@ def _lacking(store: Store, incoming: Incoming, found: Invalid) -> Invalid:
             check_units_of(job, locks)
         except Invalid as error:
             where = f"{requests.name} {requests.kind} {number}"
-            return Invalid(f"{where}: {error.message}", f"{error.hint}; {requests.so_far}")
+            return Invalid(f"{where}: {error.message}", error.hint_and(requests.so_far))
     return found  # somebody has raised the lock since
 
 

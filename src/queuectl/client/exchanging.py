@@ -83,7 +83,7 @@ class Taken:
                 jobs.append(lines.job(documents.decode(raw)))
             except Invalid as error:
                 told = f"{name}, {self.kind} {number}: {error.message}"
-                raise Invalid(told, f"{error.hint}; nothing was imported") from None
+                raise Invalid(told, error.hint_and("nothing was imported")) from None
             numbers.append(number)
             if len(jobs) == PAGE:
                 self._keep(numbers, jobs)
@@ -142,7 +142,7 @@ def take_in(store: Store, who: str, taken: Taken, progress: Progress | None = No
         hint = "keep one of the lines" if isinstance(error, IdTwice) else hint
         raise Conflict(taken.where(error.id) + error.message, f"{hint}; nothing was imported") from None
     except (KeyTaken, KeyTwice) as error:
-        raise Conflict(f"{taken.name}: {error.message}", f"{error.hint}; nothing was imported") from None
+        raise Conflict(f"{taken.name}: {error.message}", error.hint_and("nothing was imported")) from None
     except NotFound as error:
         raise NotFound(
             f"{taken.name}: {error.message}, which another job waits for", "export that job too; nothing was imported"

@@ -21,6 +21,10 @@ class QueuectlError(Exception):
         if hint:
             self.add_note(hint)  # shown in tracebacks
 
+    def hint_and(self, more: str) -> str:
+        """Its hint, if it has one, and another."""
+        return f"{self.hint}; {more}" if self.hint else more
+
 
 class OperationFailed(QueuectlError):
     """The request was valid but could not be carried out."""

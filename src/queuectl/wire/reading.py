@@ -121,10 +121,10 @@ class Requests:
         if number is None:
             return error
         if isinstance(error, IdTaken):
-            return Conflict(f"{self.name} {self.kind} {number}: {error.message}", _joined(error.hint, self.so_far))
+            return Conflict(f"{self.name} {self.kind} {number}: {error.message}", error.hint_and(self.so_far))
         where = f"{self.name} {self.kind} {next(found, number)}"
         return Conflict(
-            f"{where}: {error.message}, in {self.kind} {number} too", _joined("give each job its own", self.so_far)
+            f"{where}: {error.message}, in {self.kind} {number} too", f"give each job its own; {self.so_far}"
         )
 
     def _numbers_of(self, id: str) -> Iterator[int]:
@@ -208,7 +208,7 @@ class Reader:
 
     def _wrong(self, number: int, error: Invalid | Conflict) -> QueuectlError:
         where = f"{self._name} {self._documents.kind} {number}"
-        return type(error)(f"{where}: {error.message}", _joined(error.hint, self.so_far))
+        return type(error)(f"{where}: {error.message}", error.hint_and(self.so_far))
 
 
 class _Check:
@@ -268,7 +268,3 @@ def _is_short(text: str, nuls: int) -> bool:
 
 def _are_short(words: list[Any]) -> bool:
     return set(map(type, words)) == {str} and words[0] != "" and _is_short("\0".join(words), len(words) - 1)
-
-
-def _joined(hint: str, more: str) -> str:
-    return f"{hint}; {more}" if hint else more
