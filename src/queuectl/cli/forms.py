@@ -100,7 +100,7 @@ def _typed(words: Sequence[str]) -> Any:
     text = " ".join(words)
     if not text.strip():
         raise Invalid("the job is empty", f"write: {FORMS}")
-    if text.lstrip()[0] in '{["' or (len(words) == 1 and text.strip() in ("null", "true", "false")):
+    if text.lstrip()[0] in '{["':
         from queuectl.wire.documents import parse_json
 
         return parse_json(text, "the job")
