@@ -72,9 +72,8 @@ def test_the_same_request_with_the_same_key_adds_one_job(service: Service) -> No
     assert add('"one"') == (201, job, True)  # as the draft of the standard spells it
     assert add("two")[1] != job
     service.queue.cancel([job])
-    assert service.full.post(JOBS, json={"command": "true"}, headers={"Idempotency-Key": "one"}).json()["state"] == (
-        "cancelled"
-    )
+    told = {"held": True, "command": "true"}
+    assert service.full.post(JOBS, json=told, headers={"Idempotency-Key": "one"}).json()["state"] == "cancelled"
     assert add("one", command="false")[0] == 409
     assert add("own", id="mine")[1:] == ("mine", False)
     assert add("own", id="mine")[1:] == ("mine", True)
@@ -88,6 +87,44 @@ def test_a_list_is_added_once(service: Service) -> None:
     assert service.queue.count() == 3
     lines = {"Idempotency-Key": "k", "Content-Type": "application/x-ndjson"}
     assert service.full.post(JOBS, content=b'{"command": "true"}', headers=lines).status_code == 400
+
+
+def test_a_key_is_for_one_request(service: Service) -> None:
+    told = {"Idempotency-Key": "k"}
+    jobs = [{"command": f"echo {number}", "held": True} for number in range(2)]
+    assert service.full.post(JOBS, json=jobs, headers=told).status_code == 201
+    for other in (jobs[:1], [*jobs, jobs[0]], [{**jobs[0], "priority": 5}, jobs[1]], jobs[0], []):
+        answer = service.full.post(JOBS, json=other, headers=told)
+        assert (answer.status_code, answer.json().get("code")) == (409, "conflict")
+    assert service.queue.count() == 2
+
+
+def test_a_key_that_is_new_adds_what_is_not_there_yet(service: Service) -> None:
+    service.enqueue(id="day-1", command="echo 1", held=True)
+    jobs = [{"id": f"day-{day}", "command": f"echo {day}", "held": True} for day in (1, 2)]
+    told = {"Idempotency-Key": "k"}
+    assert service.full.post(JOBS, json=jobs, headers=told).status_code == 409
+    for is_replayed in (False, True):
+        answer = service.full.post(f"{JOBS}?on_conflict=ignore", json=jobs, headers=told)
+        assert [job["id"] for job in answer.json()] == ["day-1", "day-2"]
+        assert ("idempotency-replayed" in answer.headers) is is_replayed
+
+
+def test_an_empty_list_with_a_key_adds_nothing(service: Service) -> None:
+    service.enqueue(id="a", held=True)
+    answer = service.full.post(JOBS, json=[], headers={"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.json()) == (201, [])
+
+
+def test_what_a_unique_key_kept_out_does_not_change_the_request(service: Service) -> None:
+    service.enqueue(id="a", held=True, unique_key="u")
+    jobs = [{"command": "echo 1", "held": True}, {"command": "echo 2", "held": True, "unique_key": "u"}]
+    answers = [service.full.post(JOBS, json=jobs, headers={"Idempotency-Key": "k"}) for _ in range(2)]
+    assert [job["id"] for job in answers[0].json()] == [job["id"] for job in answers[1].json()]
+    assert answers[1].json()[1]["id"] == "a"
+    service.queue.delete([answers[0].json()[0]["id"], "a"])
+    assert service.full.post(JOBS, json=jobs, headers={"Idempotency-Key": "k"}).status_code == 201
+    assert service.queue.count() == 2
 
 
 def test_a_copy_is_made_once(service: Service) -> None:

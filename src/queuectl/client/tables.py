@@ -29,6 +29,10 @@ class Tables(ABC):
     def store(self) -> Store:
         """The open store. Only the package `client` uses it."""
 
+    def beginning(self, prefix: str, most: int) -> list[Job]:
+        """The first `most` jobs whose id begins with `prefix`, by id."""
+        return self.store.beginning(prefix, most)
+
     def page(
         self, selector: Selector, limit: int, *, newest_first: bool = False, after: int | None = None,
         up_to: int | None = None,

@@ -73,7 +73,7 @@ async def enqueue(request: Request, given: Given) -> Response:
         is_list = isinstance(wanted, list)
         one = partial(parse_request, now=now)
         requests = parse_each(wanted, one) if is_list else [one(wanted)]
-        jobs, is_replayed = _added(client, once, requests, on_conflict)
+        jobs, is_replayed = _added(client, once, wanted, requests, on_conflict)
         documents = shown_jobs(request, client, jobs)
         headers = REPLAYED if is_replayed else {}
         if is_list:
@@ -85,14 +85,14 @@ async def enqueue(request: Request, given: Given) -> Response:
 
 
 def _added(
-    client: Client, once: Once, requests: Sequence[JobRequest], on_conflict: str | None
+    client: Client, once: Once, document: Any, requests: Sequence[JobRequest], on_conflict: str | None
 ) -> tuple[Sequence[Job], bool]:
     """The new jobs; or those of an earlier request with the same key, and True."""
 
     def add(requests: Sequence[JobRequest]) -> list[Job]:
         return client.enqueue(requests, on_conflict=on_conflict)
 
-    return once.enqueue(client, requests, add) if once else (add(requests), False)
+    return once.enqueue(client, document, requests, add) if once else (add(requests), False)
 
 
 async def clone(request: Request, given: Given) -> Response:
@@ -107,7 +107,7 @@ async def clone(request: Request, given: Given) -> Response:
 
         command = changes.get("command", client.job(ref).command)
         like = JobRequest(tuple(command) if isinstance(command, list) else command, id=changes.get("id"))
-        jobs, is_replayed = once.enqueue(client, [like], made) if once else (made([like]), False)
+        jobs, is_replayed = once.enqueue(client, changes, [like], made) if once else (made([like]), False)
         (added,) = shown_jobs(request, client, jobs)
         headers = REPLAYED if is_replayed else {}
         return answer(added, 201, {"Location": f"/api/v1/jobs/{quote(added['id'])}", **headers})
