@@ -102,10 +102,18 @@ def open_existing(given: str | None = None) -> Store:
 
 
 def _unless_moved(store: SqliteStore | PostgresStore) -> Store:
-    if place := store.moved_to():
+    try:
+        refuse_moved(store)
+    except Moved:
         store.close()
-        raise Moved(store.url, place)
+        raise
     return store
+
+
+def refuse_moved(store: Store) -> None:
+    """Raises `Moved` if the jobs of this store are in another one now."""
+    if place := store.moved_to():
+        raise Moved(store.url, place)
 
 
 def _open(url: str, make: bool = True) -> SqliteStore | PostgresStore:

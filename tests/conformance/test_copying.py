@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from queuectl import ids, places
-from queuectl.client import copying
+from queuectl.client import copying, tokens
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreUnavailable
 from queuectl.domain.job import Job, JobState
@@ -20,12 +23,12 @@ from queuectl.store.postgres.address import parse_address
 from queuectl.store.shared.archive import TABLES
 from queuectl.store.shared.limits import GATES_SCHEMA
 from queuectl.store.sqlite.connection import connect
-from queuectl.store.values import FIRST_EPOCH, Change, Output, WorkerRow
+from queuectl.store.values import FIRST_EPOCH, Change, Moved, Output, WorkerRow
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.requests import parse_request
 from tests.builders import a_grip
 from tests.server import drop_schema, new_schema
-from tests.workshop import until
+from tests.workshop import PATIENCE_S, until
 
 Places = Callable[[str], str]
 
@@ -107,6 +110,73 @@ def test_a_copy_is_complete_and_the_source_points_to_it(place: Places, source: s
     assert copied.job(new.id).seq > max(job.seq for job in copied.find(Selector(queues=("other",))))
     assert copied.job("done").state is JobState.COMPLETED
     copied.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_an_open_store_that_has_moved_refuses_every_change(place: Places, kind: str) -> None:
+    source_url, to_url = place(kind), place("sqlite")
+    client = opened(source_url)
+    enqueue(client, {"id": "a", "command": "true"})
+    tokens.create(client.store, "me", "t")
+    made = client.tokens()
+    long_open = opened(source_url)
+    copy(client, to_url)
+    acts: list[Callable[[], object]] = [
+        lambda: long_open.cancel(["a"]), lambda: long_open.delete(["a"]), lambda: long_open.hold(["a"]),
+        lambda: long_open.set_setting("timeout", "1h"), lambda: long_open.pause_queues("default"),
+        lambda: enqueue(long_open, {"id": "b", "command": "true"}),
+        lambda: long_open.revoke_token("t"),
+    ]  # fmt: skip
+    for act in acts:
+        with pytest.raises(StoreUnavailable, match=f"has moved to {to_url}"):
+            act()
+    assert long_open.is_outdated()
+    assert (long_open.job("a").state, long_open.tokens()) == (JobState.PENDING, made)
+    for each in (client, long_open):
+        each.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_store_that_has_moved_can_be_emptied(place: Places, kind: str) -> None:
+    source_url, to_url = place(kind), place("sqlite")
+    client = opened(source_url)
+    enqueue(client, {"id": "a", "command": "true"})
+    copy(client, to_url)
+    client.close()
+    places.reset_store(source_url)
+    again = opened(source_url)
+    enqueue(again, {"id": "b", "command": "true"})
+    again.cancel(["b"])
+    again.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_who_waits_for_a_store_that_moves_hears_of_it(place: Places, kind: str) -> None:
+    source_url, to_url = place(kind), place("sqlite")
+    client = opened(source_url)
+    enqueue(client, {"id": "a", "command": "true", "batch": "b"})
+    waits: list[Callable[[Client], object]] = [
+        lambda waiting: waiting.wait("a"), lambda waiting: waiting.wait_batch("b"),
+        lambda waiting: list(waiting.follow("a")),
+        lambda waiting: list(waiting.watch().happening(60.0, 10)),
+    ]  # fmt: skip
+
+    def heard(wait: Callable[[Client], object]) -> str:
+        with closing(opened(source_url)) as waiting:
+            begun.release()
+            with pytest.raises(Moved) as refused:
+                wait(waiting)
+            return refused.value.message
+
+    begun = threading.Semaphore(0)
+    with ThreadPoolExecutor(len(waits)) as pool:
+        told = [pool.submit(heard, wait) for wait in waits]
+        for _ in waits:
+            assert begun.acquire(timeout=PATIENCE_S)
+        copy(client, to_url)
+        for each in told:
+            assert f"has moved to {to_url}" in each.result(PATIENCE_S)
+    client.close()
 
 
 @pytest.mark.parametrize(("source", "to"), [("sqlite", "postgres"), ("postgres", "sqlite")])

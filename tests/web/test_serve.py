@@ -17,11 +17,12 @@ import httpx
 import pytest
 
 from queuectl import program
+from queuectl.client import copying
 from queuectl.web import rendering, serve
 from queuectl.web.serve import bound
 from tests.goldens.test_schemas import closed
 from tests.needs import lacks
-from tests.web.service import TLS
+from tests.web.service import TLS, Service
 from tests.workshop import PATIENCE_S, clean_environment
 
 LISTENERS = 20
@@ -157,3 +158,17 @@ def test_with_a_certificate_it_speaks_https_and_the_cookie_is_secure(tmp_path: P
             assert "secure" in answer.headers["set-cookie"].lower().split("; ")
             assert "strict-transport-security" in answer.headers
             assert browser.get(f"{url}/api/v1/status").status_code == 200
+
+
+def test_a_server_of_a_store_that_has_moved_says_where(service: Service, tmp_path: Path) -> None:
+    service.enqueue(id="a", held=True)
+    place = str(tmp_path / "new.db")
+    copying.copy(service.queue, place, keep=False, replace=False, say=lambda _line: None, progress=None)
+    asked = [
+        service.full.get("/api/v1/jobs"), service.full.get("/api/v1/jobs/a/output"),
+        service.full.post("/api/v1/jobs/a/cancel"),
+        service.full.put("/api/v1/config/timeout", json={"value": "1h"}), service.stranger.get("/readyz"),
+    ]  # fmt: skip
+    for answer in asked:
+        assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+        assert f"has moved to {place}" in answer.text

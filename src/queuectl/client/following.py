@@ -16,6 +16,7 @@ from queuectl.clock import boottime
 from queuectl.domain.errors import NotFound, StoreUnavailable
 from queuectl.domain.job import Attempt, Job, JobState
 from queuectl.engine.supervise.output import PIECE_BYTES_MAX, cut_note, read_capped, read_on
+from queuectl.places import refuse_moved
 from queuectl.settings import Settings
 from queuectl.store.port import Store
 from queuectl.store.values import Output
@@ -165,6 +166,7 @@ def follow(
                 patience.is_back()
                 if job.finished:
                     return
+                refuse_moved(store)
                 running = job.state is JobState.PROCESSING
             except StoreUnavailable as error:
                 patience.is_away(error)

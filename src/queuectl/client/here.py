@@ -78,8 +78,8 @@ class Here(Tables):
         return self.store.now()
 
     def is_outdated(self) -> bool:
-        """Whether the store's file was removed or replaced, so that it must be opened again."""
-        return not self.store.shared_by_machines and bool(self.store.replaced())
+        """Whether the store's file was removed or replaced, or it has moved, so that it must be opened again."""
+        return bool((not self.store.shared_by_machines and self.store.replaced()) or self.store.moved_to())
 
     def prove(self) -> None:
         """Raises `StoreUnavailable` if the store does not answer or cannot be written."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from queuectl.client.waiting import REST, Patience, Say
 from queuectl.domain.errors import StoreLost, StoreUnavailable
 from queuectl.engine.dispatch.wakeup import wakeup_for
+from queuectl.places import refuse_moved
 from queuectl.store.past import News, Place
 from queuectl.store.port import Store
 
@@ -55,8 +56,8 @@ class Watching:
         self._wakeup.wait(at_most_s)
 
     def is_lost(self) -> bool:
-        """Whether the store was removed or replaced."""
-        return bool(self._store.replaced())
+        """Whether the store was removed or replaced, or has moved."""
+        return bool(self._store.replaced() or self._store.moved_to())
 
     def may_be_stale(self) -> bool:
         """Whether anything may have changed since the last call; always true if other machines may commit unheard."""
@@ -65,7 +66,7 @@ class Watching:
     def happening(self, window_s: float, most: int) -> Iterator[Sequence[News]]:
         """What happened in the last `window_s` seconds (at most the latest `most`), then all that happens, as it does.
 
-        An empty page comes at least every few seconds. Raises `StoreLost` if the store was removed.
+        An empty page comes at least every few seconds. Raises `StoreLost` if the store was removed or has moved.
         """
         found, _ = latest(self._store, window_s, most)
         yield found
@@ -73,6 +74,7 @@ class Watching:
         while True:
             began = time.monotonic()
             try:
+                refuse_moved(self._store)
                 if self.is_lost():
                     raise StoreLost(f"the store {self._store.url} was removed", "start again")
                 for page in self.pages():

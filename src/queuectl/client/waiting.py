@@ -15,6 +15,7 @@ from queuectl.domain.errors import StoreLost, StoreUnavailable
 from queuectl.domain.job import Job
 from queuectl.domain.selector import Selector
 from queuectl.engine.dispatch.wakeup import wakeup_for
+from queuectl.places import refuse_moved
 from queuectl.store.port import Store
 from queuectl.typed import TypeVar
 
@@ -132,6 +133,8 @@ def until(
             try:
                 found = look()
                 patience.is_back()
+                if found is None:
+                    refuse_moved(store)
             except StoreUnavailable as error:
                 patience.is_away(error)
                 found = None

@@ -110,6 +110,9 @@ class OpenStore(Protocol):
     def replaced(self) -> str:
         """`REPLACED` if this store is gone or another one is in its place, `REOPEN`, or empty."""
 
+    def moved_to(self) -> str | None:
+        """Where this store's jobs were moved, or None. A store that has moved refuses every change."""
+
     def guard(self) -> None:
         """For a worker: reserves disk space for commands that free more, and lets `replaced` notice foreign writes.
 

@@ -39,6 +39,10 @@ class Superseded(QueuectlError):
     code = "superseded"
 
 
+MOVED = "this store has moved to "
+"""How a moved store refuses what would change it: then comes the place."""
+
+
 class Moved(StoreLost):
     """The store's jobs are in another store now."""
 

@@ -70,8 +70,11 @@ class Clients:
                 client = self._idle.pop()[1] if self._idle else None
             if client is None:
                 return self._open()
-            if not client.is_outdated():
-                return client
+            try:
+                if not client.is_outdated():
+                    return client
+            except StoreUnavailable:
+                return client  # the call itself says what is wrong
             client.close()
 
     def _put_back(self, client: Client) -> None:

@@ -7,13 +7,16 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 
 import psycopg
+from psycopg.sql import Literal
 
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.connection import Line
 from queuectl.store.postgres.errors import translated
+from queuectl.store.shared import migrations
 from queuectl.store.shared.archive import RECOUNT, SHUT_OUT, TABLES, Row, normal
 from queuectl.store.shared.limits import GATES_SCHEMA
 from queuectl.store.shared.settings import MOVED_TO
+from queuectl.store.values import MOVED
 
 AT_ONCE = 2000
 PATIENT = {"idle_in_transaction_session_timeout": "0"}
@@ -21,10 +24,11 @@ PATIENT = {"idle_in_transaction_session_timeout": "0"}
 NUMBERED = {"specs": "id", "jobs": "seq", "events": "id", "settlements": "id", "run_ends": "id"}
 REFUSE = """
 CREATE FUNCTION {schema}.moved() RETURNS trigger LANGUAGE plpgsql AS
-    $$ BEGIN RAISE EXCEPTION 'this store has moved'; END $$;
-CREATE TRIGGER moved BEFORE INSERT ON {schema}.jobs EXECUTE FUNCTION {schema}.moved();
-CREATE TRIGGER moved BEFORE INSERT ON {schema}.workers EXECUTE FUNCTION {schema}.moved();
+    $$ BEGIN RAISE EXCEPTION USING MESSAGE = {why}; END $$
 """
+REFUSE_AT = (
+    "CREATE TRIGGER moved BEFORE INSERT OR UPDATE OR DELETE ON {schema}.{table} EXECUTE FUNCTION {schema}.moved()"
+)
 
 
 class PostgresArchive:
@@ -100,7 +104,10 @@ class PostgresArchive:
 
     def move_to(self, place: str) -> None:
         self._run(f"INSERT INTO {self._schema}.meta VALUES (%s, %s)", MOVED_TO, place)
-        self._run(REFUSE.format(schema=self._schema))
+        self._run(REFUSE.format(schema=self._schema, why=Literal(MOVED + place).as_string(self._db)))
+        for table in migrations.tables("postgres"):
+            if table != "meta":
+                self._run(REFUSE_AT.format(schema=self._schema, table=table))
 
     def close(self) -> None:
         """Has the server look through what was filled: until it does so by itself, looks would read whole tables."""

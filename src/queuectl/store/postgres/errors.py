@@ -17,6 +17,7 @@ from psycopg import conninfo
 
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError, StoreBusy, StoreUnavailable
 from queuectl.store.postgres.address import SECRET_OPTIONS, Address
+from queuectl.store.values import MOVED, Moved
 from queuectl.typed import NamedTuple
 
 
@@ -166,6 +167,8 @@ def translated(address: Address) -> Iterator[None]:
 
 def _translate(error: psycopg.Error, address: Address) -> QueuectlError:
     why = _first_line(error, address)
+    if why.startswith(MOVED):
+        return Moved(address.shown, why.removeprefix(MOVED))
     if meaning := meaning_of(error):
         return meaning.kind(f"the store {address.shown} {meaning.what.format(why=why)}", meaning.hint)
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):

@@ -217,11 +217,11 @@ def empty(line: Line, address: Address) -> None:
     tables = [f"{schema}.{table}" for table in migrations.tables("postgres") if table != "meta"]
     with translated(address), line.transaction({}, pipelined=False):
         line.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
+        line.execute(f"DROP FUNCTION IF EXISTS {schema}.moved CASCADE")
         sizes = line.fetch("SELECT pg_total_relation_size(of) FROM unnest(%s::regclass[]) AS of", [tables])
         large = [table for table, (size,) in zip(tables, sizes, strict=True) if size > DELETED_BYTES_MAX]
         if large:
             line.execute(f"TRUNCATE {', '.join(large)}")
         line.execute("; ".join(f"DELETE FROM {table}" for table in tables if table not in large))
-        line.execute(f"DROP FUNCTION IF EXISTS {schema}.moved CASCADE")
         line.execute(f"DELETE FROM {schema}.meta WHERE name = 'moved to'")
         _remember(line, address, {"store_id": ids.random_id(16), "home": home})

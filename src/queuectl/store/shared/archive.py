@@ -69,7 +69,7 @@ class Archive(Protocol):
         """Computes what follows from the tables, once they are filled."""
 
     def move_to(self, place: str) -> None:
-        """Leaves a pointer. The store then takes no more jobs and workers."""
+        """Leaves a pointer. From then on the store refuses every change: those who have it open may not have heard."""
 
     def close(self) -> None: ...
 

@@ -22,6 +22,5 @@ class KeptSettings(Session):
             self._announce()
 
     def moved_to(self) -> str | None:
-        """Where this store's jobs were moved, or None."""
         found = self._select("SELECT value FROM {schema}.meta WHERE name = ?", [MOVED_TO])
         return str(found[0][0]) if found else None

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from queuectl.store.shared import migrations
 from queuectl.store.shared.archive import RECOUNT, SHUT_OUT, TABLES, Row, normal
 from queuectl.store.shared.limits import GATES_SCHEMA
 from queuectl.store.shared.settings import MOVED_TO
 from queuectl.store.sqlite.connection import connect, translated
+from queuectl.store.values import MOVED
 
 PATIENCE_S = 10.0
-REFUSE = "CREATE TRIGGER moved_{table} BEFORE INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'this store has moved'); END"
+REFUSE = "CREATE TRIGGER moved_{act}_{table} BEFORE {act} ON {table} BEGIN SELECT RAISE(ABORT, '{why}'); END"
 
 
 class SqliteArchive:
@@ -60,8 +62,11 @@ class SqliteArchive:
 
     def move_to(self, place: str) -> None:
         self._db.execute("INSERT INTO meta VALUES (?, ?)", (MOVED_TO, place))
-        for table in ("jobs", "workers"):
-            self._db.execute(REFUSE.format(table=table))
+        why = (MOVED + place).replace("'", "''")
+        for table in migrations.tables("sqlite"):
+            for act in ("INSERT", "UPDATE", "DELETE"):
+                if table != "meta":
+                    self._db.execute(REFUSE.format(act=act, table=table, why=why))
 
     def become_one_file(self) -> None:
         """Ends the write-ahead log, so that the file alone has everything."""

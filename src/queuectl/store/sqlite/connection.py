@@ -15,6 +15,7 @@ from queuectl.domain.errors import Conflict, DiskFull, Invalid, QueuectlError, S
 from queuectl.store.mounts import refuse_unsafe
 from queuectl.store.sqlite import wal
 from queuectl.store.sqlite.fileset import set_aside_foreign_log
+from queuectl.store.values import MOVED, Moved
 from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -254,6 +255,8 @@ def translated(path: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.IntegrityError as error:
+        if (text := str(error)).startswith(MOVED):
+            raise Moved(path, text.removeprefix(MOVED)) from None
         raise Conflict(f"the store refused the change: {error}") from error
     except sqlite3.Error as error:
         raise _translate(str(error), path) from error
