@@ -315,6 +315,9 @@ def test_a_worker_is_started_seen_and_stopped(anywhere: AnyClient) -> None:
         client.start_worker(0)
     with pytest.raises(NotFound, match="no live worker nobody"):
         client.stop_workers("nobody")
+    for act in (client.stop_workers, client.restart_workers, client.reload_workers):
+        with pytest.raises(Invalid, match="no worker given"):
+            act([])
     assert [worker.name for worker in client.stop_workers("her*", timeout="1m")] == ["here"]
     assert client.workers() == []
     client.start_worker(not_queues=["a", "b"], drain=True, name="drains")

@@ -70,7 +70,7 @@ def test_only_a_live_worker_restarts(shop: Workshop) -> None:
     until(lambda: "stopping" in worker.said())
     with pytest.raises(OperationFailed, match="no restart of worker night: it is stopping"):
         shop.client.restart_workers("n*")
-    shop.client.ask_to_stop([])
+    shop.client.ask_to_stop(None)
     with pytest.raises(Conflict, match="night is stopping"):
         shop.client.restart_workers()
 

@@ -247,13 +247,13 @@ def _log(shop: Workshop) -> list[str]:
 
 
 def test_stop_reaches_the_workers_alive_now_and_no_later_one(shop: Workshop) -> None:
-    assert shop.client.ask_to_stop([]) == []
+    assert shop.client.ask_to_stop(None) == []
     first = shop.worker(1, "--name", "first")
     second = shop.worker(1, "--name", "second")
     assert [worker.name for worker in shop.client.ask_to_stop(["first"])] == ["first"]
     assert first.wait() == 0
     assert second.process.poll() is None
-    shop.client.ask_to_stop([])
+    shop.client.ask_to_stop(None)
     assert second.wait() == 0
     later = shop.worker(1, "--name", "first")
     shop.finished(shop.enqueue("true"))

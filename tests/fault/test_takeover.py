@@ -181,7 +181,7 @@ def test_what_outlives_its_dispatcher_is_listed_as_orphaned(shop: Workshop, tmp_
     assert [each.id for each in orphan.running] == [job]
     status = shop.client.status()
     assert (busy(status.workers), slots(status.workers)) == (0, 0)
-    assert shop.client.ask_to_stop([]) == []
+    assert shop.client.ask_to_stop(None) == []
     shop.worker(1, "--name", "heir")
     until(lambda: [each.name for each in shop.client.workers()] == ["heir"])
     (heir,) = shop.client.workers()

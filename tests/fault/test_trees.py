@@ -117,7 +117,7 @@ def test_stop_now_leaves_unkillable_commands_to_the_next_worker(shop: Workshop, 
     worker = shop.worker(1, under=WITHOUT_KILL)
     pid = int(written(file).read_text())
     shop.started(job)
-    asked = shop.client.ask_to_stop([], now=True)
+    asked = shop.client.ask_to_stop(None, now=True)
     assert worker.wait() == 0
     assert "could not be ended" in worker.said()
     assert shop.client.still_there(asked) == []

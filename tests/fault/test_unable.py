@@ -41,7 +41,7 @@ def test_a_worker_whose_interpreter_is_gone_is_listed_and_stops_when_asked(shop:
     program.rename(moved)
     os.kill(shop.supervisors()[0].pid, signal.SIGKILL)
     until(lambda: [view.condition for view in shop.client.workers()] == [Condition.UNABLE])
-    asked = shop.client.ask_to_stop([], now=True)
+    asked = shop.client.ask_to_stop(None, now=True)
     said = worker.end()
     assert f"{program} is gone" in said
     assert (shop.client.still_there(asked), shop.client.workers()) == ([], [])

@@ -279,13 +279,15 @@ def test_a_waiting_job_knows_why(client: Client) -> None:
 
 
 def test_a_stop_concerns_the_workers_alive_now_or_those_named(client: Client) -> None:
-    assert client.ask_to_stop([]) == []
+    assert client.ask_to_stop(None) == []
     with a_live_worker(client, a_worker("box~1")), a_live_worker(client, a_worker("other~1", dispatcher=12)):
         with pytest.raises(NotFound, match="no live worker nobody"):
             client.ask_to_stop(["nobody"])
+        with pytest.raises(Invalid, match="no worker given"):
+            client.ask_to_stop([])
         assert [worker.name for worker in client.ask_to_stop(["bo*"], now=True)] == ["box"]
         assert {worker.name: worker.stopping for worker in client.workers()} == {"box": True, "other": False}
-        asked = client.ask_to_stop([])
+        asked = client.ask_to_stop(None)
         assert len(client.still_there(asked)) == 2
     assert client.still_there(asked) == []
     told = client.store.asked_of(["box~1", "other~1"])

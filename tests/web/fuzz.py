@@ -69,7 +69,7 @@ def without_jobs(service: Service) -> None:
 def without_workers(service: Service) -> None:
     """What has been started is stopped."""
     if service.queue.workers():
-        service.queue.ask_to_stop([], now=True)
+        service.queue.ask_to_stop(None, now=True)
         until(lambda: not service.queue.workers(), "the workers leave")
 
 

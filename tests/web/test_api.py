@@ -337,6 +337,8 @@ def test_a_worker_is_started_under_any_name_that_a_queue_can_have(service: Servi
     assert service.full.post("/api/v1/workers", json={"name": "here"}).status_code == 409
     for wrong in ({"queues": ["a" * 200_000]}, {"queues": ["a b"]}, {"name": "n" * 200_000}, {"name": "--help"}):
         assert service.full.post("/api/v1/workers", json=wrong).status_code == 400, wrong
+    for act in ("stop", "restart", "reload"):
+        assert service.full.post(f"/api/v1/workers/{act}", json={"names": []}).status_code == 400
     service.queue.ask_to_stop(["here"])
     until(lambda: not service.queue.workers(), "it leaves")
 

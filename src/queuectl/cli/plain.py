@@ -139,7 +139,8 @@ def _wanted(call: Call, operation: Operation[Any]) -> list[dict[str, Any]]:
         if argument.each:
             wanted = [{**given, argument.name: argument.read(word)} for word in words]
         elif argument.many:
-            given[argument.name] = argument.read(words)
+            if words:
+                given[argument.name] = argument.read(words)
         elif words:
             given[argument.name] = argument.read(words.pop(0))
     return wanted

@@ -123,7 +123,7 @@ def stop(call: Call) -> int:
     console = call.console
     with call.client() as client:
         how = {"now": call.args.now, "all_hosts": call.args.all_hosts}
-        asked = call.freeing(lambda: client.ask_to_stop(call.words, **how, orphaned=True))
+        asked = call.freeing(lambda: client.ask_to_stop(call.words or None, **how, orphaned=True))
         if not asked:
             if console.as_json:
                 console.json_array([])

@@ -61,7 +61,7 @@ def stop_workers(source: Client, say: Callable[[str], None]) -> None:
     told = False
     while workers := source.workers():
         if any(not (worker.stopping or worker.orphaned) for worker in workers):
-            source.ask_to_stop([], all_hosts=True)
+            source.ask_to_stop(None, all_hosts=True)
         if not told:
             running = sum(len(worker.running) for worker in workers)
             first = f"; {counted(running, 'running command')} will finish first" if running else ""

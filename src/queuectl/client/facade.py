@@ -271,11 +271,11 @@ class Client(Here, Verbs):
         )  # fmt: skip
 
     def ask_to_stop(
-        self, names: Sequence[str], *, now: bool = False, all_hosts: bool = False, orphaned: bool = False
+        self, names: Sequence[str] | None, *, now: bool = False, all_hosts: bool = False, orphaned: bool = False
     ) -> list[WorkerView]:
         """Asks workers to stop: all of this host, or of all hosts, or those named (GLOBs work). Returns them.
 
-        Raises `NotFound` if a name matches none. With `orphaned`, asks orphaned ones too; the caller must drive them.
+        Raises `NotFound` if a name matches none, `Invalid` for an empty list. With `orphaned`, asks orphaned ones too; the caller must drive them.
         """
         return workers_.ask_to_stop(self.store, self.who, names, now=now, all_hosts=all_hosts, orphaned=orphaned)
 

@@ -183,7 +183,7 @@ STOP_WORKERS = _row(
     "Stop workers once their commands finish; `now` ends the commands",
     Answer(listed(ref("Worker")), "the workers asked; each exits when it is done", 202),
     arguments=(
-        Argument("names", TEXT, default=(), many=True), Argument("now", FLAG, default=False),
+        Argument("names", TEXT, default=None, many=True), Argument("now", FLAG, default=False),
         Argument("all_hosts", FLAG, default=False),
     ),
     fails=(404,),

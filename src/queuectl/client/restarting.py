@@ -39,7 +39,7 @@ RUNNING = Shape(
 )  # fmt: skip
 
 
-def restart(store: Store, who: str, names: Sequence[str], all_hosts: bool) -> list[Running]:
+def restart(store: Store, who: str, names: Sequence[str] | None, all_hosts: bool) -> list[Running]:
     """Has workers restart in their processes; returns once the new ones serve and have taken over what runs.
 
     Raises `NotFound` and `Conflict` before anything is asked, `OperationFailed` where a worker cannot.
@@ -47,14 +47,14 @@ def restart(store: Store, who: str, names: Sequence[str], all_hosts: bool) -> li
     return _ask(store, who, RESTART, "WorkersRestarted", _chosen(store, names, all_hosts), _has_restarted)
 
 
-def reload(store: Store, who: str, names: Sequence[str], all_hosts: bool) -> list[Running]:
+def reload(store: Store, who: str, names: Sequence[str] | None, all_hosts: bool) -> list[Running]:
     """Has workers read settings and secrets again; returns once they have. Raises as `restart` does."""
     return _ask(store, who, RELOAD, "WorkersReloaded", _chosen(store, names, all_hosts), _has_reloaded)
 
 
-def _chosen(store: Store, names: Sequence[str], all_hosts: bool) -> list[WorkerView]:
+def _chosen(store: Store, names: Sequence[str] | None, all_hosts: bool) -> list[WorkerView]:
     """The workers that are meant, all of which can be asked."""
-    live = [worker for worker in workers_of(store) if not worker.orphaned or worker.name in names]
+    live = [worker for worker in workers_of(store) if not worker.orphaned or worker.name in (names or ())]
     chosen = meant(store, live, names, all_hosts)
     for worker in chosen:
         _refuse_unfit(worker)
@@ -126,7 +126,7 @@ def _raise_refusal(store: Store, worker: WorkerView, what: str) -> None:
             raise OperationFailed(f"no {what} of worker {worker.name}: {answer[REFUSED]}", "it goes on as before")
 
 
-_NAMES = Argument("names", TEXT, default=(), spelled="NAME", many=True, told="names of workers, or GLOBs")
+_NAMES = Argument("names", TEXT, default=None, spelled="NAME", many=True, told="names of workers, or GLOBs")
 _ALL_HOSTS = Argument("all_hosts", FLAG, "workers on other hosts too", False, "--all-hosts")
 
 RESTART_ROW = plain(

@@ -28,7 +28,7 @@ class WorkerVerbs:
 
         return self.do(setting.SET, name=name, count=count, queues=queues, not_queues=not_queues, all_queues=all_queues)
 
-    def restart_workers(self, names: str | Sequence[str] = (), *, all_hosts: bool = False) -> list[Running]:
+    def restart_workers(self, names: str | Sequence[str] | None = None, *, all_hosts: bool = False) -> list[Running]:
         """Has workers restart with the installed release: all of this host, or of all hosts, or those named (GLOBs
         work). Returns once they serve again; their commands go on."""
         from queuectl.client import restarting
@@ -36,7 +36,7 @@ class WorkerVerbs:
         names = [names] if isinstance(names, str) else names
         return self.do(restarting.RESTART_ROW, names=names, all_hosts=all_hosts)
 
-    def reload_workers(self, names: str | Sequence[str] = (), *, all_hosts: bool = False) -> list[Running]:
+    def reload_workers(self, names: str | Sequence[str] | None = None, *, all_hosts: bool = False) -> list[Running]:
         """Has workers read settings and secrets again. Returns once they have."""
         from queuectl.client import restarting
 

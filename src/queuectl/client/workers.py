@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from queuectl.client.values import WorkerView
 from queuectl.domain.condition import Condition
-from queuectl.domain.errors import Conflict, NotFound, OperationFailed
+from queuectl.domain.errors import Conflict, Invalid, NotFound, OperationFailed
 from queuectl.domain.job import HOOKS, Job
 from queuectl.settings import Settings
 from queuectl.store.liveness import UNABLE_FOLDER
@@ -127,24 +127,26 @@ def line_of(serving: Sequence[WorkerView], queue: str, waiting: Collection[str])
     return sorted({queue, *(each for each in waiting if all(serves(worker, each) for worker in serving))})
 
 
-def meant(store: Store, live: Sequence[WorkerView], names: Sequence[str], all_hosts: bool) -> list[WorkerView]:
-    """Those of these workers that are named (GLOBs work); without names those of this host, or of all hosts.
+def meant(store: Store, live: Sequence[WorkerView], names: Sequence[str] | None, all_hosts: bool) -> list[WorkerView]:
+    """Those of these workers that are named (GLOBs work); None: those of this host, or of all hosts.
 
-    Raises `NotFound` if a name matches none.
+    Raises `NotFound` if a name matches none, `Invalid` for an empty list of names.
     """
     from fnmatch import fnmatchcase
 
+    if names is None:
+        everywhere, here = all_hosts or not store.shared_by_machines, os.uname().nodename
+        return [worker for worker in live if everywhere or worker.host == here]
+    if not names:
+        raise Invalid("no worker given", "name workers, or leave names out for all of them")
     for name in names:
         if not any(fnmatchcase(worker.name, name) for worker in live):
             raise NotFound(f"no live worker {name}", "see: queuectl worker list")
-    if names:
-        return [worker for worker in live if any(fnmatchcase(worker.name, name) for name in names)]
-    everywhere, here = all_hosts or not store.shared_by_machines, os.uname().nodename
-    return [worker for worker in live if everywhere or worker.host == here]
+    return [worker for worker in live if any(fnmatchcase(worker.name, name) for name in names)]
 
 
 def ask_to_stop(
-    store: Store, who: str, names: Sequence[str], *, now: bool, all_hosts: bool, orphaned: bool
+    store: Store, who: str, names: Sequence[str] | None, *, now: bool, all_hosts: bool, orphaned: bool
 ) -> list[WorkerView]:
     """Asks workers to stop: all of this host, or of all hosts, or those named (GLOBs work). Returns them.
 

@@ -154,7 +154,7 @@ def main() -> int:
             for shot in SHOTS:
                 picture(browser, server, shot)
         finally:
-            server.queue.ask_to_stop([], now=True)
+            server.queue.ask_to_stop(None, now=True)
             worker.wait()
             worker.close()
     return 0

@@ -208,7 +208,9 @@ class RemoteClient(Verbs):
         )  # fmt: skip
         return str(started["name"])
 
-    def ask_to_stop(self, names: Sequence[str], *, now: bool = False, all_hosts: bool = False) -> list[WorkerView]:
+    def ask_to_stop(
+        self, names: Sequence[str] | None, *, now: bool = False, all_hosts: bool = False
+    ) -> list[WorkerView]:
         """Asks workers to stop: all of the server's host, of all hosts, or those named (GLOBs work). Returns them."""
         asked = self._line.call(operations.STOP_WORKERS, names=names, now=now, all_hosts=all_hosts)
         return jobs.workers_of(self._line, asked)
@@ -219,7 +221,7 @@ class RemoteClient(Verbs):
         return [worker for worker in asked if _identity(worker) in there]
 
     def stop_workers(
-        self, names: str | Sequence[str] = (), *, now: bool = False, all_hosts: bool = False,
+        self, names: str | Sequence[str] | None = None, *, now: bool = False, all_hosts: bool = False,
         timeout: Duration | None = None,
     ) -> list[WorkerView]:  # fmt: skip
         """Stops workers and waits until they have exited; see `Client.stop_workers`."""
