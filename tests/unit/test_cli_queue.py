@@ -41,6 +41,13 @@ def test_a_queue_shows_its_limits_and_its_pause(db: Path) -> None:
     assert typed(db, "queue set video concurrency=none rate=none max-retries=none")[1] == "video: no limits\n"
 
 
+def test_a_pause_of_all_queues_makes_no_store(db: Path) -> None:
+    assert typed(db, "queue pause --all")[0] == 5
+    assert not db.exists()
+    assert typed(db, "queue pause video")[0] == 0
+    assert typed(db, "queue pause --all")[0] == 0
+
+
 @pytest.mark.parametrize(
     ("line", "code"),
     [

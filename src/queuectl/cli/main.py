@@ -146,7 +146,8 @@ def _called(
     if after is not None and not command.takes_command:
         typed += after
     parser.check_arity(command, typed)
-    opens = given or (open_client if command.makes_store else open_existing)
+    makes = command.makes_store and not getattr(args, "all", False)  # all that there are: none, where there is no store
+    opens = given or (open_client if makes else open_existing)
     call = Call(
         args=args, words=typed, after=after, console=console, open_client=opens,
         frees_room=command.name if command.frees_room else "",

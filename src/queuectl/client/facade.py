@@ -275,7 +275,7 @@ class Client(Here, Verbs):
     ) -> list[WorkerView]:
         """Asks workers to stop: all of this host, or of all hosts, or those named (GLOBs work). Returns them.
 
-        Raises `NotFound` if a name matches none, `Invalid` for an empty list. With `orphaned`, asks orphaned ones too; the caller must drive them.
+        Raises `NotFound`, and `Invalid` for an empty list. With `orphaned`, also orphaned ones that the caller drives.
         """
         return workers_.ask_to_stop(self.store, self.who, names, now=now, all_hosts=all_hosts, orphaned=orphaned)
 

@@ -155,7 +155,8 @@ class Client(client.Client):
     ) -> list[WorkerView]:  # fmt: skip
         """Stops workers: all of this host, of all hosts, or those named. Waits until they have exited. Returns them.
 
-        They finish their commands; `now` ends these. Raises `NotFound`, `Invalid` for an empty list, and `TimeoutError` while they still stop.
+        They finish their commands; `now` ends these. Raises `NotFound`, `Invalid` for an empty list, and `TimeoutError`
+        while they still stop.
         """
         deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
         asked = self.ask_to_stop([names] if isinstance(names, str) else names, now=now, all_hosts=all_hosts)
