@@ -316,6 +316,7 @@ def test_a_path_without_a_folder_must_be_absolute(both: Both) -> None:
         refused = both.by_sql({"command": "true", key: "~/x"})
         assert isinstance(refused, Invalid)
         assert refused.message == f'{key} must begin with a slash, not "~/x"'
+        assert all(isinstance(by({"command": "true", key: "-"}), Invalid) for by in (both.by_client, both.by_sql))
 
 
 def test_an_id_that_is_taken_is_a_conflict_in_the_same_words(both: Both) -> None:
