@@ -128,8 +128,8 @@ EXAMPLES: dict[str, list[Any]] = {
     "delay": ["10m", 0, 1.5, "1h30m", "2D", " 250ms ", "0.5h", "90", "1m5s", "\u20036\u00a0"],
     "depends_on": ["one", ["one:any", "one", "two:ok", "one"], [], ["any:ok", "x:any:ok", "x:any", "batch", "any"]],
     "on_success": ["echo done", "curl http:// x", "HTTPS://Example.ORG", "http://a:b@[::1]:8080?x#y@z"],
-    "on_failure": ["https://example.org/x?y=é"],
-    "on_dead": ["a 'b'"],
+    "on_failure": ["https://example.org/x?y=é", None],
+    "on_dead": ["none", "a 'b'"],
     "secrets": ["API_TOKEN", ["_b", "a1", "_b"]],
     "locks": ["gpu", ["b", "a=2", "b=3"], ["x=1"], []],
     "expires": ["10m", 1.5],
@@ -325,6 +325,21 @@ def test_an_id_that_is_taken_is_a_conflict_in_the_same_words(both: Both) -> None
     assert isinstance(one, Conflict)
     assert isinstance(other, Conflict)
     assert (other.message, other.hint) == (one.message, one.hint)
+
+
+def test_a_queues_hook_is_lifted_alike(both: Both) -> None:
+    both.client.set_queue("hooked", on_success="./told", on_dead="./page")
+    document = {"command": "true", "queue": "hooked", **SAME_PLACE}
+    for hooks in ({}, {"on_success": None}, {"on_success": "none", "on_dead": "./other"}):
+        both.assert_same({**document, **hooks})
+    (job,) = both.client.enqueue([parse_request({**document, "on_success": None}, 0.0)], connection=both.db)
+    assert (job.spec.on_success, both.client.store.get(job.id).spec[-3:]) == (None, (None, None, "./page"))
+    for value in ("x", "none", None):
+        twice = {**document, "on_success": value, "on-success": "./x"}
+        refused, also = both.by_client(twice), both.by_sql(twice)
+        assert isinstance(refused, Invalid)
+        assert isinstance(also, Invalid)
+        assert str(refused) == str(also)
 
 
 def test_what_is_set_for_a_batch_is_the_same(both: Both) -> None:

@@ -7,14 +7,17 @@ from contextlib import suppress
 
 import pytest
 
+from queuectl.client.enqueueing import enqueue
 from queuectl.client.explaining import explain
 from queuectl.client.findings import of_hooks
 from queuectl.client.hooks import of_job
+from queuectl.client.queues import set_limits
 from queuectl.domain.job import HOOKS, Job, JobState, Spec
 from queuectl.domain.lifecycle import Cause, GivenBack, Lost, Started
-from queuectl.domain.selector import Selector
+from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.store.port import Store
 from queuectl.store.values import Change, Output
+from queuectl.wire.requests import parse_request
 from tests.builders import HOST, a_grip, a_job, an_end, claim_one, finish, record_one
 
 SPEC = Spec(on_success="tell success", on_failure="tell failure", on_dead="https://example.org/dead", max_retries=1)
@@ -36,6 +39,14 @@ def test_each_end_adds_just_its_hooks(store: Store) -> None:
     assert hooks_in(store)[1:] == [("on_failure", "tell failure")]
     finish(store, grip, claim_one(store, grip), signal=15, cause=Cause.TIMEOUT)
     assert sorted(hooks_in(store)[2:]) == [("on_dead", "https://example.org/dead"), ("on_failure", "tell failure")]
+
+
+def test_a_job_may_have_no_hook_though_its_queue_has(store: Store) -> None:
+    set_limits(store, "ada", "video", on_success="./told")
+    for given in ({}, {"on_success": None}, {"on-success": "none"}):
+        request = parse_request({"command": "true", "queue": "video", **given}, store.now())
+        enqueue(store, "ada", [request], None, None)
+    assert [job.spec.on_success for job in store.find(ALL_JOBS)] == ["./told", None, None]
 
 
 @pytest.mark.parametrize("cause", [Cause.CANCEL, Cause.STOP])

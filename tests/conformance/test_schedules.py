@@ -8,6 +8,7 @@ import pytest
 
 from queuectl.client import schedules
 from queuectl.client.findings import of_schedules
+from queuectl.client.queues import set_limits
 from queuectl.client.schedule_views import view
 from queuectl.domain.cause import Cause
 from queuectl.domain.errors import Conflict, Invalid, KeyTaken
@@ -346,6 +347,20 @@ def test_another_rule_counts_from_now_on(store: Store, clock: ManualClock) -> No
     (job,) = store.find(ALL_JOBS)
     assert (job.scheduled_at, job.queue, job.command) == (NOON + 40, "video", "true")
     assert view(store, "ada", "tick").updated_by == "bob"
+
+
+def test_the_job_of_a_schedule_may_have_no_hook_though_its_queue_has(store: Store, clock: ManualClock) -> None:
+    set_limits(store, "ada", "video", on_dead="./page")
+    add(store, overlap="allow", job={"command": "true", "queue": "video", "on_dead": None})
+    found = []
+    for hook in ("./other", None, "none"):
+        clock.forward(60)
+        fire(store)
+        found.append(store.find(ALL_JOBS)[-1].spec.on_dead)
+        schedules.change(store, "ada", "tick", job={"on_dead": hook})
+    clock.forward(60)
+    fire(store)
+    assert [*found, store.find(ALL_JOBS)[-1].spec.on_dead] == [None, "./other", "./page", None]
 
 
 def test_adding_the_same_schedule_again_does_not_put_its_fires_off(store: Store, clock: ManualClock) -> None:

@@ -160,7 +160,7 @@ def change(
             old.policy.late_max if late_max is None else _late_max(late_max),
         )
         wait = old.jitter if jitter is None else _duration(jitter, "jitter", 0.0, JITTER_MAX) or 0.0
-        document = check_document({**json.loads(old.document), **as_json(job or {})}, now)
+        document = check_document(_with_changes(json.loads(old.document), as_json(job or {})), now)
         new = new._replace(policy=policy, jitter=wait, document=document_text(document), updated_at=now, updated_by=who)
         new = new.watched(watch_with(old.watch, alert, ping, expect_within), now)
         _check_job(store, new, settings, now)
@@ -172,6 +172,12 @@ def change(
             raise none_of(store, name)
         note(store, who, "ScheduleSet", f"{name}: {_said(after)}")
     return view(store, who, name)
+
+
+def _with_changes(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a schedule's job, some changed; one that is None goes back to its default."""
+    kept = {key: value for key, value in document.items() if key not in changes}
+    return {**kept, **{key: value for key, value in changes.items() if value is not None}}
 
 
 def _check_ping(value: object, key: str) -> str:

@@ -286,18 +286,18 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field(
         "on_success", "hook", "spec", nullable=True, guarded=True, option="--on-success", metavar="CMD|URL",
-        help="once it has succeeded: run this command, or call this URL", label="On success",
+        help="once it has succeeded: run this command, or call this URL; none: no hook", label="On success",
         hint="a command, or a URL to call",
     ),
     Field(
         "on_failure", "hook", "spec", nullable=True, guarded=True, option="--on-failure", metavar="CMD|URL",
-        help="after each failed attempt: run this command, or call this URL", label="On each failure",
+        help="after each failed attempt: run this command, or call this URL; none: no hook", label="On each failure",
         hint="a command, or a URL to call",
     ),
     Field(
         "on_dead", "hook", "spec", nullable=True, guarded=True, option="--on-dead", metavar="CMD|URL",
-        help="once it is in the dead letter queue: run this command, or call this URL", label="On its death",
-        hint="a command, or a URL to call",
+        help="once it is in the dead letter queue: run this command, or call this URL; none: no hook",
+        label="On its death", hint="a command, or a URL to call",
     ),
     Field("owner", "text", "column", "queuectl", nullable=True),
     Field("worker", "worker", "life", "queuectl", nullable=True),

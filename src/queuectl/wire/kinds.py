@@ -212,6 +212,12 @@ def check_hook(value: object, key: str) -> str:
     return text
 
 
+def _check_hook_of_job(value: object, key: str) -> str | None:
+    """The same, or `none`: the job has no hook, whatever its queue has."""
+    text = check_hook(value, key)
+    return None if text == NONE else text
+
+
 def not_a_url(value: object, key: str) -> Invalid:
     """The error for a URL that cannot be called."""
     return Invalid(f"{key} {shown(value)} is not a URL", ADDRESS_HINT)
@@ -319,7 +325,7 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "filled text": check_filled,
     "path": check_path,
     "script": check_script,
-    "hook": check_hook,
+    "hook": _check_hook_of_job,
     "flag": check_flag,
     "time": lambda value, key: value,  # against the clock, by `parse_request`
     "duration": parse_duration,

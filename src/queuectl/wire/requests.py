@@ -45,6 +45,9 @@ _TIMES = frozenset(field.name for field in INPUT if field.kind == "time")
 OF_BATCH = ("at_most", "max_fails")
 """Keys that say something of a job's batch."""
 
+LIFTED_BY_NULL = frozenset(field.name for field in INPUT if field.kind == "hook")
+"""Keys for which null says that the job has none, whatever its queue has; of any other key null says nothing."""
+
 ALIASES = {"base_backoff_seconds": "backoff_initial", "after": "depends_on"}
 """Other names of keys."""
 _SETTERS = {field.name: field.setter for field in FIELDS if field.shown}
@@ -80,14 +83,15 @@ def parse_request(document: object, now: float, spelled: Mapping[str, str] = NOT
     for given, value in document.items():
         key = given.replace("-", "_")
         key = ALIASES.get(key, key)
-        if (key in job or key in spec) and value is not None:
+        is_given = value is not None or key in LIFTED_BY_NULL
+        if is_given and (key in job or key in spec):
             raise Invalid(f"{key} comes twice", "give it once")
         if key in _JOB_KEYS:
             if value is not None:
                 job[key] = _JOB_KEYS[key](value, spelled.get(key, key))
         elif key in SPEC_KEYS:
-            if value is not None:
-                spec[key] = SPEC_KEYS[key](value, spelled.get(key, key))
+            if is_given:
+                spec[key] = None if value is None else SPEC_KEYS[key](value, spelled.get(key, key))
         else:
             _check_other(given, key, value)
     if "command" not in job:

@@ -12,7 +12,7 @@ from queuectl.domain.schedule import Every, Rule
 from queuectl.domain.scheduled import Schedule
 from queuectl.typed import Any
 from queuectl.wire.kinds import check_filled, shown
-from queuectl.wire.requests import parse_request
+from queuectl.wire.requests import LIFTED_BY_NULL, parse_request
 from queuectl.wire.times import format_second, parse_duration
 
 NAME = r"[A-Za-z0-9._:-]{1,111}"
@@ -91,7 +91,9 @@ def check_document(document: object, now: float) -> dict[str, Any]:
                 raise Invalid(f"the job of a schedule has no {key}", why)
     parse_request(document, now)
     assert isinstance(document, dict)
-    return {key: value for key, value in document.items() if value is not None}
+    return {
+        key: value for key, value in document.items() if value is not None or key.replace("-", "_") in LIFTED_BY_NULL
+    }
 
 
 def document_text(document: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ from queuectl.store.postgres.address import parse_address
 from queuectl.typed import Any
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.kinds import JsonObject
-from queuectl.wire.requests import INPUT_KEYS
+from queuectl.wire.requests import INPUT_KEYS, LIFTED_BY_NULL
 
 ADD = "SELECT {schema}.enqueue(job) AS id FROM jsonb_array_elements(CAST(%s AS jsonb)) AS job"
 
@@ -55,7 +55,7 @@ def _documents(arrivals: Sequence[Arrival]) -> str:
 def _document(job: Job, rule: Rule | None, delay: float | None) -> JsonObject:
     """The JSON that gives the same job. The server draws an id if none was given."""
     known = job_to_json(job)
-    document = {key: known[key] for key in INPUT_KEYS if known.get(key) is not None}
+    document = {key: known[key] for key in INPUT_KEYS if known.get(key) is not None or key in LIFTED_BY_NULL}
     if job.generated_id:
         del document["id"]
     if job.run_at == job.created_at or delay:

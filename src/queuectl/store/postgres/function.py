@@ -25,7 +25,7 @@ from queuectl.store.shared.rows import PREFIX_MIN
 from queuectl.typed import Any
 from queuectl.wire.jobs import LATER, spec_to_text
 from queuectl.wire.kinds import ADDRESS_HINT, KEY_BYTES_MAX
-from queuectl.wire.requests import ALIASES, COLUMNS, EXCLUSIVE, INPUT_KEYS, ONLY
+from queuectl.wire.requests import ALIASES, COLUMNS, EXCLUSIVE, INPUT_KEYS, LIFTED_BY_NULL, ONLY
 
 FACT = "enqueue"
 """The name under which a store remembers what `stamp` returns."""
@@ -66,6 +66,7 @@ def _rules() -> dict[str, Any]:
         "script_max": SCRIPT_BYTES_MAX,
         "reader": GATES_SCHEMA,
         "later": LATER,
+        "lifted": sorted(LIFTED_BY_NULL),
         "spec": json.loads(spec_to_text(Spec())),
         "columns": {name: None if value == () else value for name, value in defaults.items()},
     }

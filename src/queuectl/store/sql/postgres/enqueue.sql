@@ -745,11 +745,12 @@ BEGIN
     END CASE;
 END $$;
 
--- The input's keys under their own names, without null values; refuses what a new job cannot have.
+-- The input's keys under their own names, without null values but those that say that there is no hook; refuses what a
+-- new job cannot have.
 CREATE OR REPLACE FUNCTION {schema}.enqueue_keys(job jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     rules constant jsonb := {schema}.enqueue_rules();
-    given text; key text; value jsonb; keys jsonb := '{}'; setter text; fixed jsonb;
+    given text; key text; value jsonb; keys jsonb := '{}'; setter text; fixed jsonb; may_lift boolean;
 BEGIN
     IF job IS NULL OR jsonb_typeof(job) <> 'object' THEN
         PERFORM {schema}.enqueue_refuse(
@@ -762,10 +763,11 @@ BEGIN
         setter := rules #>> ARRAY['setters', key];
         fixed := rules #> ARRAY['only', key];
         IF rules -> 'fields' ? key THEN
-            IF value <> 'null' AND keys ? key THEN
+            may_lift := rules -> 'lifted' ? key;
+            IF (value <> 'null' OR may_lift) AND keys ? key THEN
                 PERFORM {schema}.enqueue_refuse(key || ' comes twice', 'give it once');
-            ELSIF value <> 'null' THEN
-                keys := keys || jsonb_build_object(key, value);
+            ELSIF value <> 'null' OR may_lift THEN
+                keys := keys || jsonb_build_object(key, CASE WHEN may_lift AND value = '"none"' THEN 'null' ELSE value END);
             END IF;
         ELSIF setter IS NULL THEN
             PERFORM {schema}.enqueue_refuse('unknown key ''' || given || '''',
@@ -843,7 +845,8 @@ BEGIN
     FOR key, usual IN
         SELECT each.key, each.value FROM jsonb_each(
             defaults || (SELECT coalesce(jsonb_object_agg(later, given -> later), '{}')
-                         FROM jsonb_array_elements_text({schema}.enqueue_rules() -> 'later') AS later WHERE given ? later)
+                         FROM jsonb_array_elements_text({schema}.enqueue_rules() -> 'later') AS later
+                         WHERE given ? later AND given -> later <> 'null')
         ) AS each ORDER BY each.key COLLATE "C"
     LOOP
         spec := concat_ws(',', spec,
@@ -964,7 +967,7 @@ DECLARE
     holder {schema}.jobs;
 BEGIN
     IF EXISTS (SELECT 1 FROM jsonb_array_elements_text({schema}.enqueue_rules() -> 'guarded') AS guarded
-               WHERE keys -> guarded <> '[]') THEN
+               WHERE keys -> guarded NOT IN ('[]', 'null')) THEN
         PERFORM {schema}.enqueue_guard();
     END IF;
     FOR key, usual IN SELECT * FROM jsonb_each({schema}.enqueue_rules() -> 'columns') LOOP
