@@ -155,7 +155,9 @@ def test_over_max_fails_the_rest_is_cancelled_and_running_jobs_finish(store: Sto
     running = store.claim(grip, HOST, 1, ())
     run(store, grip, 1)
     assert states(store, ids) == ["dead", "processing", "dead", "cancelled", "cancelled", "cancelled"]
-    assert store.get("j3").error == "batch b: more than 1 of its jobs are dead"
+    why = "batch b: more than 1 of its jobs are dead"
+    assert store.get("j3").error == why
+    assert [note[1:] for note in store.notes(store.get("j3"))] == [("CancelRequested", None, why)]
     finish(store, grip, running[0])
     assert store.get("j1").state is JobState.COMPLETED
     store.insert(of_batch("late"))

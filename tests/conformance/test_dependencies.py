@@ -112,6 +112,26 @@ def test_a_cancel_goes_all_the_way_down(store: Store) -> None:
     assert [store.get(id).error for id in "bcd"] == ["job a is cancelled", "job b is cancelled", "job c is cancelled"]
 
 
+def test_why_a_dependent_was_cancelled_is_an_event(store: Store, grip: Grip) -> None:
+    add(store, "a", **never())
+    add(store, "b", "a")
+    add(store, "c", "b")
+    claim(store, grip)
+    fail(store, grip, "a")
+    add(store, "d", "a")
+    assert {id: [note[1:] for note in store.notes(store.get(id))] for id in "abcd"} == {
+        "a": [],
+        "b": [("CancelRequested", None, "job a is dead")],
+        "c": [("CancelRequested", None, "job b is cancelled")],
+        "d": [("CancelRequested", None, "job a is dead")],
+    }
+    assert store.deeds(10) == []
+    store.change(["a"], Retried(), "me")
+    claim(store, grip)
+    fail(store, grip, "a")
+    assert len(store.notes(store.get("c"))) == 2
+
+
 def test_a_new_job_after_a_dead_one_is_cancelled_at_once(store: Store, grip: Grip) -> None:
     add(store, "a", **never())
     claim(store, grip)

@@ -14,7 +14,7 @@ from queuectl.domain.job import JobState
 from queuectl.domain.lifecycle import CancelRequested, apply
 from queuectl.store.shared import rows
 from queuectl.store.shared.session import Session
-from queuectl.store.shared.settling import LISTED, SLICE, Parent, settle_edges, settle_ends, settle_some
+from queuectl.store.shared.settling import LISTED, SLICE, Parent, note_cancels, settle_edges, settle_ends, settle_some
 
 LIMITED = "limited"
 """What a row of the work list is meant for if a limit was set whose lock jobs of the batch may not need yet."""
@@ -137,6 +137,7 @@ def _cancel_rest(store: Session, batch: Batch, limit: int) -> tuple[int, bool]:
         changed = [(job, apply(job, CancelRequested(why), now)) for job in found]
         store._write(changed, now)
         store._count(changed)
+        note_cancels(store, changed, now)
         store._announce()
     rest = store._select(
         f"SELECT 1 FROM {{schema}}.jobs WHERE batch = ? AND state {rows.WAITING} LIMIT 1", [batch.name]

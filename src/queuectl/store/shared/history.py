@@ -75,9 +75,11 @@ class History(Counting):
     def deeds(self, limit: int, before: int | None = None) -> list[Deed]:
         from queuectl.store.past import Deed
 
+        by_itself = "events.who IS NULL AND events.kind IN ('Expired', 'CancelRequested')"
         text = (
             "SELECT events.id, events.at, events.kind, events.who, events.detail, jobs.id FROM {schema}.events "
-            "LEFT JOIN {schema}.jobs ON jobs.seq = events.job WHERE events.id < ? ORDER BY events.id DESC LIMIT ?"
+            f"LEFT JOIN {{schema}}.jobs ON jobs.seq = events.job WHERE events.id < ? AND NOT ({by_itself}) "
+            "ORDER BY events.id DESC LIMIT ?"
         )
         found = self._select(text, [rows.ABOVE_ALL if before is None else before, limit])
         return [

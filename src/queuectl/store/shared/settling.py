@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from queuectl.domain.dependency import Wants, is_met, parse, why_not
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import FINISHED, Job, JobState
-from queuectl.domain.lifecycle import Settled, apply
+from queuectl.domain.lifecycle import CancelRequested, Settled, apply
 from queuectl.store.shared.session import Session
 from queuectl.typed import NamedTuple
 
@@ -267,10 +267,19 @@ def settle_children(store: Session, children: Sequence[Job]) -> list[Job]:
     if changed:
         store._write(changed, now)
         store._count(changed)
+        note_cancels(store, changed, now)
         store._has_released = True
         store._announce(sum(after.claimable for _, after in changed))
     cancelled = _in_circles(store, [after for job, after in changed if job.state is not JobState.BLOCKED], now)
     return [cancelled.get(after.seq, after) for _, after in changed]
+
+
+def note_cancels(store: Session, changed: Iterable[tuple[Job, Job]], now: float) -> None:
+    """Notes why jobs were cancelled that nobody has cancelled by hand."""
+    ended = [after for job, after in changed if after.state is JobState.CANCELLED is not job.state]
+    if ended:
+        kind = CancelRequested.__name__
+        store._send_rows("note_detail", [(now, job.seq, kind, None, job.error) for job in ended])
 
 
 def _in_circles(store: Session, again: Sequence[Job], now: float) -> dict[int, Job]:
@@ -288,6 +297,7 @@ def _in_circles(store: Session, again: Sequence[Job], now: float) -> dict[int, J
             changed.append((job, apply(job, Settled(job.unmet, why), now)))
             store._write(changed[-1:], now)
             store._count(changed[-1:])
+            note_cancels(store, changed[-1:], now)
     return {after.seq: after for _, after in changed}
 
 
