@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from queuectl.client.acting import retry_down
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState, Spec
 from queuectl.domain.lifecycle import CancelRequested, Retried, begun
@@ -77,6 +78,26 @@ def test_a_retry_in_a_batch_revives_what_its_failure_had_cancelled(store: Store)
     assert states(store, ("next",)) == ["blocked"]
     run(store, grip, 0)
     assert states(store, ("next",)) == ["pending"]
+
+
+def test_a_retry_all_the_way_down_follows_batches(store: Store) -> None:
+    store.insert(of_batch("a", "c"))
+    waiting = [a_job("after", depends_on=("batch:b:any",)), a_job("last", depends_on=("after",))]
+    store.insert([begun(job) for job in waiting])
+    grip = a_grip(store)
+    run(store, grip, 1, 0, 0, 0)
+    assert states(store, ("a", "c", "after", "last")) == ["dead", "completed", "completed", "completed"]
+    assert [job.id for job in store.below(["a"])] == ["after", "last"]
+    edges, around, is_all = store.around(store.get("a"), 100)
+    assert ([job.id for job in around], is_all) == (["a", "after", "last"], True)
+    assert [(edge.ref, edge.parent) for edge in edges] == [
+        ("batch:b:any", store.get("a").seq), ("after", store.get("after").seq)
+    ]  # fmt: skip
+    retry_down(store, "me", ["a"], None)
+    assert states(store, ("a", "c", "after", "last")) == ["pending", "completed", "blocked", "blocked"]
+    for _ in range(3):
+        run(store, grip, 0)
+    assert states(store, ("a", "after", "last")) == ["completed"] * 3
 
 
 def test_a_job_after_a_batch_that_is_over_is_decided_at_once(store: Store) -> None:

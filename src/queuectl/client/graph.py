@@ -24,7 +24,8 @@ class Node(NamedTuple):
 
 
 class Link(NamedTuple):
-    """`job` depends on another one, spelled `on`, which is `parent` if it is there. `met`: None while undecided."""
+    """`job` depends on another one, spelled `on`, which is `parent` if it is there; or on a batch, to which `parent`
+    belongs if that is looked at. `met`: None while undecided."""
 
     job: str
     on: str

@@ -13,7 +13,8 @@ if TYPE_CHECKING:  # few commands need these
 
 
 class Edge(NamedTuple):
-    """A dependency of the job whose `seq` is `child`. `verdict`: None while undecided, 1: met, 0: it cannot hold."""
+    """A dependency of the job whose `seq` is `child`. `parent`: the job it is on, or one of the batch it is on, if that
+    is known. `verdict`: None while undecided, 1: met, 0: it cannot hold."""
 
     child: int
     ref: str
@@ -34,7 +35,8 @@ class EdgeStore(Protocol):
         have returned is there at the end."""
 
     def below(self, ids: Sequence[str]) -> list[Job]:
-        """The jobs that depend on these, directly or over others, each after what it depends on itself."""
+        """The jobs that depend on these or on their batches, directly or over others, each after the jobs that it
+        depends on itself."""
 
     def awaited(self, jobs: Sequence[Job]) -> dict[int, Awaited]:
         """The oldest thing that each of these jobs waits for, by their `seq`."""

@@ -40,10 +40,11 @@ class Edges(Session):
         from queuectl.domain.dependency import in_order
 
         any_of = self._dialect.any_of
+        down = "JOIN {schema}.edges ON (edges.parent = job.seq OR edges.batch = job.batch)"
         text = (
-            "WITH RECURSIVE below (seq) AS (SELECT child FROM {schema}.edges WHERE parent IN ("
-            f"SELECT seq FROM {{schema}}.jobs WHERE id {any_of}) UNION SELECT edges.child FROM {{schema}}.edges "
-            "JOIN below ON edges.parent = below.seq) SELECT seq FROM below ORDER BY seq"
+            f"WITH RECURSIVE below (seq) AS (SELECT edges.child FROM {{schema}}.jobs AS job {down} "
+            f"WHERE job.id {any_of} UNION SELECT edges.child FROM below "
+            f"JOIN {{schema}}.jobs AS job ON job.seq = below.seq {down}) SELECT seq FROM below ORDER BY seq"
         )
         found = [seq for (seq,) in self._select(text, [self._dialect.array(list(ids))])]
         return in_order(self._jobs(f"WHERE seq {any_of} ORDER BY seq", [self._dialect.array(found)]))
@@ -98,15 +99,21 @@ class Edges(Session):
             return [], [job], True
         from queuectl.store.edges import Edge
 
-        found: dict[tuple[int, str], Edge] = {}
+        any_of = self._dialect.any_of
+        up = f"SELECT child, ref, parent, verdict, why FROM {{schema}}.edges WHERE child {any_of}"
+        down = (
+            f"SELECT child, ref, parent, verdict, why FROM {{schema}}.edges WHERE parent {any_of} UNION ALL "
+            "SELECT edges.child, edges.ref, job.seq, edges.verdict, edges.why FROM {schema}.jobs AS job "
+            f"JOIN {{schema}}.edges ON edges.batch = job.batch WHERE job.seq {any_of}"
+        )
+        found: dict[tuple[int, str, int | None], Edge] = {}
         jobs, complete = {job.seq: job}, True
-        for here, there in (("child", "parent"), ("parent", "child")):
+        for text, there in ((up, "parent"), (down, "child")):
             frontier, seen = [job.seq], {job.seq}
             while frontier:
-                which = f"WHERE {here} {self._dialect.any_of} ORDER BY {there}, ref LIMIT {most}"
-                text = f"SELECT child, ref, parent, verdict, why FROM {{schema}}.edges {which}"
-                edges = [Edge(*row) for row in self._select(text, [self._dialect.array(frontier)])]
-                found.update(((edge.child, edge.ref), edge) for edge in edges)
+                values = [self._dialect.array(frontier)] * text.count("?")
+                edges = [Edge(*row) for row in self._select(f"{text} ORDER BY {there}, ref LIMIT {most}", values)]
+                found.update(((edge.child, edge.ref, edge.parent), edge) for edge in edges)
                 far = {getattr(edge, there) for edge in edges} - seen - {None}
                 room = max(0, most - len(jobs))
                 complete = complete and len(edges) < most and len(far) <= room
@@ -132,7 +139,8 @@ class Edges(Session):
 
     def _reconsider(self, retried: Sequence[Job]) -> dict[int, Job]:
         """Those of these jobs, which are to run again, that cannot start yet, as they are then, by their `seq`."""
-        from queuectl.store.shared.settling import reconsider, settle_ends
+        from queuectl.store.shared.rerunning import reconsider
+        from queuectl.store.shared.settling import settle_ends
 
         waiting = [job for job in retried if job.state is JobState.PENDING]
         if not waiting:

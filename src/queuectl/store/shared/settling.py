@@ -212,7 +212,7 @@ def _settle_alike(store: Session, children: Sequence[Child]) -> list[int]:
     """Has blocked jobs go on to wait, or be free, many at once: what becomes of one becomes of all that are like it.
     Returns the others, by their `seq`."""
     blocked = {child.seq: child for child in children if child.state == JobState.BLOCKED}
-    standing = _standing(store, dict.fromkeys(blocked)) if blocked else {}
+    standing = standing_of(store, dict.fromkeys(blocked)) if blocked else {}
     groups: dict[tuple[bool, int], list[Child]] = {}
     for seq, child in blocked.items():
         unmet, error = standing.get(seq, Settled(0))
@@ -259,7 +259,7 @@ def settle_children(store: Session, children: Sequence[Job]) -> list[Job]:
     waiting = [job for job in children if job.unmet > 0]
     if not waiting:
         return []
-    now, standing = store.now(), _standing(store, {job.seq: job.error for job in waiting})
+    now, standing = store.now(), standing_of(store, {job.seq: job.error for job in waiting})
     changed = [(job, apply(job, standing.get(job.seq, Settled(0)), now)) for job in waiting]
     again: dict[str, Job] = {}
     changed = [(job, _if_unique(store, job, after, again, now)) for job, after in changed]
@@ -333,7 +333,7 @@ def _if_unique(store: Session, job: Job, after: Job, again: dict[str, Job], now:
     return after
 
 
-def _standing(store: Session, errors: Mapping[int, str | None]) -> Mapping[int, Settled]:
+def standing_of(store: Session, errors: Mapping[int, str | None]) -> Mapping[int, Settled]:
     """What is open or lost for each child, as its edges say, given the errors that they have."""
     text = (
         "SELECT child, why, count(*) FROM {schema}.edges "
@@ -348,37 +348,3 @@ def _standing(store: Session, errors: Mapping[int, str | None]) -> Mapping[int, 
             error = why if why is not None else error
         standing[child] = Settled(unmet + edges, error)
     return standing
-
-
-def reconsider(store: Session, children: Sequence[Job]) -> dict[int, Job]:
-    """Has jobs that are to run again, which are locked, wait for what they depend on as it is now; those that this
-    changes, by their number. What is not there any more keeps its meaning."""
-    array, any_of = store._dialect.array, store._dialect.any_of
-    text = (
-        f"SELECT child, ref, parent, wants, verdict FROM {{schema}}.edges WHERE child {any_of} AND parent IS NOT NULL"
-    )
-    found = store._select(text, [array([job.seq for job in children])])
-    parents = array(sorted({parent for _, _, parent, *_ in found}))
-    there = f"SELECT seq, state FROM {{schema}}.jobs WHERE seq {any_of}"
-    known = {
-        seq: JobState(state) for seq, state in store._select(f"{there} {store._dialect.shared_unlocked}", [parents])
-    }
-    changing = {seq for seq, _ in store._select(there, [parents])} - known.keys()
-    decided = []
-    for child, ref, parent, wants, verdict in found:
-        if parent in changing:
-            state, now_is = None, None
-        elif state := known.get(parent):
-            now_is = int(is_met(Wants(wants), state)) if state in FINISHED else None
-        else:
-            continue
-        if now_is != verdict:
-            why = why_not(parse(ref).name, state) if state and now_is == 0 else None
-            decided.append((now_is, why, child, ref))
-    if decided:
-        store._send_rows("decide_edge", decided)
-    for parent in sorted(changing):  # somebody else is; what that comes to is looked at later
-        store._execute("INSERT INTO {schema}.settlements (job) VALUES (?)", [parent])
-    standing = _standing(store, dict.fromkeys(job.seq for job in children))
-    open_again = [job._replace(unmet=standing[job.seq].unmet) for job in children if job.seq in standing]
-    return {job.seq: job for job in settle_children(store, open_again)}
