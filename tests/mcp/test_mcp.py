@@ -164,6 +164,8 @@ def test_enqueueing_with_an_id_is_repeatable(talk: Talk) -> None:
         ("enqueue", {"command": "x", "timeout": "soon"}, "timeout"),
         ("wait", {"ids": ["none"]}, "no job none"),
         ("wait", {}, "ids is missing"),
+        ("wait", {"ids": []}, "ids is empty"),
+        ("cancel", {"ids": []}, "ids is empty"),
         ("wait", {"ids": ["a"], "timeout": 51}, "timeout"),
         ("list", {"state": ["bogus"]}, "bogus"),
         ("list", {"colour": 1}, "no argument 'colour'"),

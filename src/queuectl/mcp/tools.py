@@ -90,8 +90,15 @@ def _enqueue(context: Context, given: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
+def _some(ids: Sequence[str]) -> Sequence[str]:
+    """These ids. Raises `Invalid` if there are none."""
+    if not ids:
+        raise Invalid("ids is empty", "name at least one job")
+    return ids
+
+
 def _wait(context: Context, given: dict[str, Any]) -> dict[str, Any]:
-    client, ids, tick = context.client, given["ids"], context.ticking()
+    client, ids, tick = context.client, _some(given["ids"]), context.ticking()
     waits = f"waiting for {', '.join(ids[:3])}"
     try:
         jobs = client.wait(ids, any=given["any"], timeout=given["timeout"], tick=lambda: tick(waits))
@@ -174,7 +181,7 @@ def _explain(context: Context, given: dict[str, Any]) -> dict[str, Any]:
 
 def _changed(act: Callable[[Client, Sequence[str]], Any]) -> Callable[[Context, dict[str, Any]], dict[str, Any]]:
     def function(context: Context, given: dict[str, Any]) -> dict[str, Any]:
-        done = act(context.client, given["ids"])
+        done = act(context.client, _some(given["ids"]))
         refused = [cut(f"{error}") for error in done.refused[:PAGE]]
         return {"jobs": [brief(job, None) for job in done.jobs], "changed": len(done.jobs), "refused": refused}
 
