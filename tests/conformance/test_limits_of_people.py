@@ -38,7 +38,7 @@ def test_bad_limits_are_refused_and_change_nothing(anywhere: AnyClient) -> None:
         anywhere.queue("q")
     with pytest.raises(NotFound, match="no queue q"):
         anywhere.resume_queues("q")
-    with pytest.raises(Invalid, match=r"no queue given\nname queues, or give --all"):
+    with pytest.raises(Invalid, match=r"no queue given\nname queues, or say that all are meant"):
         anywhere.pause_queues()
     with pytest.raises(Invalid, match=r"exclude each other\ngive one of them"):
         anywhere.pause_queues("q", all=True)

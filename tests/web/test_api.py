@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -419,6 +420,34 @@ def test_jobs_after_others_over_http(service: Service) -> None:
     for path, body in (("/jobs/a/retry?cascade=true", None), ("/jobs/retry", {"ids": ["a"], "cascade": True})):
         answer = service.full.post(f"/api/v1{path}", json=body) if body else service.full.post(f"/api/v1{path}")
         assert (answer.status_code, service.queue.job("b").state) == (200, "blocked"), answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("workers", {"name": "a b"}), ("workers", {"queues": ["a"], "not_queues": ["b"]}), ("workers", {"poll": 0}),
+        ("queues/pause", {"names": ["q"], "duration": "1h", "until": "2099-01-01T00:00:00Z"}),
+        ("queues/pause", {"names": ["q"], "all": True}), ("queues/pause", {}),
+    ],
+)  # fmt: skip
+def test_refusals_over_http_name_no_options(service: Service, path: str, body: dict[str, Any]) -> None:
+    answer = service.full.post(f"/api/v1/{path}", json=body)
+    assert answer.status_code == 400
+    assert "--" not in answer.text
+
+
+def test_adding_a_job_documents_that_what_it_depends_on_may_be_unknown() -> None:
+    assert 404 in OPERATIONS["enqueue"].fails
+
+
+def test_a_body_where_none_is_taken_is_refused(service: Service) -> None:
+    service.enqueue(id="a", held=True)
+    answer = service.full.post("/api/v1/jobs/a/retry", json={"cascade": True})
+    assert (answer.status_code, answer.json()["hint"]) == (400, "cascade is a parameter of the query")
+    for method, path in (("POST", "jobs/a/cancel"), ("DELETE", "jobs/a")):
+        assert service.full.request(method, f"/api/v1/{path}", content=b"\xff").status_code == 400
+    assert service.queue.job("a").state == "pending"
+    assert service.full.post("/api/v1/jobs/a/cancel", json={}).status_code == 200
 
 
 def test_hooks_and_the_jobs_of_a_schedule_are_selected_over_http(service: Service) -> None:

@@ -104,7 +104,7 @@ ENQUEUE = _row(
     Answer({"anyOf": [ref("Job"), listed(ref("Job"))]}, "the job or the one in its place; or a list of these", 201),
     arguments=(TAKEN,),
     body={JSON: {"anyOf": [ref("NewJob"), listed(ref("NewJob"))]}, LINES: schema.TEXT}, body_required=True,
-    fails=(409,),
+    fails=(404, 409),
 )  # fmt: skip
 CLONE = _row(
     "clone_job", "POST", "/jobs/{id}/clone", JOBS, "Add a copy of a job with the changes in the body",

@@ -227,7 +227,7 @@ def pause(
 ) -> list[QueueView]:  # fmt: skip
     """Pauses these queues, or all that exist: none of their jobs starts. Raises `Invalid`."""
     if duration is not None and until is not None:
-        raise Invalid("--for and --until exclude each other", "give one of them")
+        raise Invalid("a duration and an end of the pause exclude each other", "give one of them")
     now = store.now()
     ends = None if duration is None else now + seconds_of(duration)
     ends = parse_time(as_json(until), now, "until") if until is not None else ends
@@ -252,9 +252,9 @@ def _chosen(store: Store, names: Sequence[str], all: bool, known: bool = False) 
     """The queues that are named, or all that exist. `known`: those named must exist. Raises `Invalid`, `NotFound`."""
     names = [names] if isinstance(names, str) else names
     if not (all or names):
-        raise Invalid("no queue given", "name queues, or give --all")
+        raise Invalid("no queue given", "name queues, or say that all are meant")
     if all and names:
-        raise Invalid("queues and --all exclude each other", "give one of them")
+        raise Invalid("named queues and all queues exclude each other", "give one of them")
     there = sorted({*(queue.name for queue in store.queues()), *(queue for queue, _ in store.counts())})
     for name in names:
         check_queue(name, "queue")

@@ -68,11 +68,11 @@ def _wanted(
     check_served(served)
     wanted: dict[str, int | tuple[str, ...]] = {} if count is None else {"slots": count}
     if all_queues and served != Served((), ()):
-        raise Invalid("--all-queues excludes --queue and --not-queue")
+        raise Invalid("all queues and a choice of queues exclude each other", "give one of them")
     if all_queues or served != Served((), ()):
         wanted |= {"queues": tuple(served.only), "not_queues": tuple(served.but)}
     if not wanted:
-        raise Invalid("nothing to set", "give --count, --queue, --not-queue or --all-queues")
+        raise Invalid("nothing to set", "give a count, queues to serve or not to serve, or all queues")
     return wanted
 
 

@@ -22,6 +22,8 @@ def start_worker(
     """Starts a worker of the store at `address`; see `Client.start_worker`."""
     for queue in (*queues, *not_queues):
         parse_request({"command": "true", "queue": queue}, 0.0)  # checks the name
+    if poll is not None and seconds_of(poll) <= 0:
+        raise Invalid("poll must be longer than 0")
     line = [*program.command(), "worker", "start", "--detach", "--json", "--count", str(count)]
     line += [f"--queue={queue}" for queue in queues] + [f"--not-queue={queue}" for queue in not_queues]
     line += [f"--name={name}"] if name is not None else []

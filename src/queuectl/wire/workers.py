@@ -73,7 +73,7 @@ def queue_names(names: Sequence[str]) -> tuple[str, ...]:
 def check_served(served: Served) -> None:
     """Raises `Invalid` for queues to serve together with some not to serve."""
     if served.only and served.but:
-        raise Invalid("--queue and --not-queue exclude each other", "give the queues to serve, or those not to serve")
+        raise Invalid("queues to serve and queues not to serve exclude each other", "give one of them")
 
 
 def _poll(text: str) -> float:
@@ -92,7 +92,7 @@ def _load(text: str) -> float:
 def check_name(name: str) -> str:
     """A worker's name. Raises `Invalid`."""
     if not re.fullmatch(NAME, name):
-        raise Invalid(f"--name {name!r} is not valid", "1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit")
+        raise Invalid(f"worker name {name!r} is not valid", "1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit")
     return name
 
 

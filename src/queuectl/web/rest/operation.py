@@ -76,7 +76,21 @@ async def given_to(request: Request, operation: Operation[Any]) -> Given:
     if operation.in_body:
         document = await object_body(request, *(each.name for each in operation.in_body))
         given |= {each.name: each.read_from(document) for each in operation.in_body}
+    elif not (operation.body or operation.reads):
+        _refuse_body(await request.body(), operation)
     return given
+
+
+def _refuse_body(body: bytes, operation: Operation[Any]) -> None:
+    """Refuses what stands in the body of a request that takes none. Raises `Invalid`."""
+    if body in (b"", b"{}", b"null"):
+        return
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        document = None
+    named = [each.name for each in operation.in_query if isinstance(document, dict) and each.name in document]
+    raise Invalid("this request takes no body", f"{named[0]} is a parameter of the query" if named else "send none")
 
 
 def _in_query(request: Request, arguments: Sequence[Argument]) -> Given:
