@@ -70,7 +70,10 @@ class Service:
 def serving(db: str | Path, listen_s_max: float = PATIENCE_S, port: int = 0, **more: Any) -> Iterator[Service]:
     """A server that is ended at the end. `more` goes to `create_app`."""
     with bound("127.0.0.1", port) as listener:
-        app = create_app(partial(open_client, str(db)), "127.0.0.1", ["queue.example"], listen_s_max, **more)
+        open_client(str(db)).close()
+        app = create_app(
+            partial(open_client, str(db), make=False), "127.0.0.1", ["queue.example"], listen_s_max, **more
+        )
         server = uvicorn.Server(
             uvicorn.Config(
                 app, ws="none", lifespan="on", log_config=None, access_log=False, proxy_headers=False,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from queuectl import places
 from queuectl.client.facade import Client
 from queuectl.client.operations import OPERATIONS
 from queuectl.client.schemas import COMPONENTS
@@ -375,10 +377,25 @@ def test_a_wrong_path_or_method_is_a_problem_like_any_other(service: Service) ->
     assert sorted(service.full.patch("/api/v1/jobs").headers["allow"].split(", ")) == ["GET", "HEAD", "POST"]
 
 
-def test_a_store_that_is_gone_is_made_anew_as_for_every_command(service: Service) -> None:
+def test_a_store_that_is_gone_is_not_made_by_the_server_and_lets_nobody_in(service: Service) -> None:
     service.enqueue(id="a")
-    service.queue.store.folder.parent.joinpath("queuectl.db").unlink()
-    assert service.full.get("/api/v1/status").status_code == 200  # the token is remembered for a moment
+    places.reset_store(service.db)
+    for method, path in (("GET", "status"), ("POST", "jobs")):
+        answer = service.full.request(method, f"/api/v1/{path}", json={"command": "true"})
+        assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+    assert not Path(service.db).exists()
+    places.open_store(service.db).close()  # as a worker does that goes on
+    assert service.full.get("/api/v1/status").status_code == 401
+
+
+def test_a_token_of_a_store_that_was_replaced_lets_nobody_into_the_new_one(service: Service) -> None:
+    assert service.full.get("/api/v1/jobs").status_code == 200
+    places.reset_store(service.db)
+    places.open_store(service.db).close()
+    assert service.full.post("/api/v1/jobs", json={"command": "true"}).status_code == 401
+    again = Client(places.open_store(service.db))
+    assert again.count() == 0
+    again.close()
 
 
 def test_a_locked_store_is_told_and_can_be_tried_again(

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from queuectl.client.facade import Client
 from queuectl.domain.errors import StoreUnavailable
 from queuectl.typed import Any
-from queuectl.web.problems import Overloaded
+from queuectl.web.problems import Overloaded, Unauthenticated
 
 T = TypeVar("T")
 
@@ -38,6 +38,8 @@ class Clients:
         self._idle: list[tuple[float, Client]] = []  # since when; the one used last is at the end, and is used next
         self._lock = threading.Lock()
         self._closed = False
+        self.replacements = 0
+        """How many clients found that their store was removed or replaced: an old one's token may still be known."""
         self._pool = ThreadPoolExecutor(THREADS, "queuectl-web")
         self._waiting = 0
 
@@ -75,6 +77,7 @@ class Clients:
                     return client
             except StoreUnavailable:
                 return client  # the call itself says what is wrong
+            self.replacements += 1
             client.close()
 
     def _put_back(self, client: Client) -> None:
@@ -102,5 +105,13 @@ class Clients:
 async def ask(request: Request, call: Callable[[Client], T]) -> T:
     """Runs a call on a client, as the request's token."""
     clients: Clients = request.app.state.clients
-    who: Any = request.state.visitor.who
-    return await clients.run(who, call)
+    visitor: Any = request.state.visitor
+    door: Any = request.app.state.door
+    before = clients.replacements
+
+    def admitted(client: Client) -> T:
+        if clients.replacements != before and door.belongs_to(clients) and client.admit_id(visitor.token.id) is None:
+            raise Unauthenticated("unknown token", "see: queuectl token list")
+        return call(client)
+
+    return await clients.run(visitor.who, admitted)

@@ -32,7 +32,7 @@ class Door:
 
     def __init__(self, clients: Clients) -> None:
         self._clients = clients
-        self._known: dict[str, tuple[float, Token]] = {}
+        self._known: dict[str, tuple[float, int, Token]] = {}
         self._by_client, self._by_prefix = Failures(), Failures()
         self._sessions: Sessions | None = None
 
@@ -51,7 +51,7 @@ class Door:
             self._by_client.note(client)
             self._by_prefix.note(prefix)
             raise problems.Unauthenticated("unknown token", "see: queuectl token list")
-        self._known[digest] = (time.monotonic(), token)
+        self._keep(digest, token)
         return token
 
     async def begin(self, token: Token) -> str:
@@ -82,7 +82,7 @@ class Door:
         if token is None:
             self._known.pop(token_id, None)
         else:
-            self._known[token_id] = (time.monotonic(), token)
+            self._keep(token_id, token)
         return token
 
     def forget(self) -> None:
@@ -92,7 +92,16 @@ class Door:
     def _fresh(self, key: str) -> Token | None:
         """The token known by this digest or id, if it was looked up just now."""
         found = self._known.get(key)
-        return found[1] if found is not None and time.monotonic() - found[0] < KNOWN_FOR_S else None
+        if found is None or time.monotonic() - found[0] >= KNOWN_FOR_S or found[1] != self._clients.replacements:
+            return None
+        return found[2]
+
+    def _keep(self, key: str, token: Token) -> None:
+        self._known[key] = (time.monotonic(), self._clients.replacements, token)
+
+    def belongs_to(self, clients: Clients) -> bool:
+        """Whether the tokens are in the store of these clients."""
+        return clients is self._clients
 
     async def _signer(self) -> Sessions:
         if self._sessions is None:

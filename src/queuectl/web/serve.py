@@ -94,8 +94,11 @@ def _settle() -> None:
     gc.set_threshold(*COLLECT_AFTER)
 
 
-def open_client(db: str | None) -> Client:
-    """Opens the store for one thread of the server."""
+def open_client(db: str | None, make: bool = True) -> Client:
+    """Opens the store for one thread of the server. Raises `StoreUnavailable`, also if it is not there and is not to be
+    made."""
+    if not make:
+        places.refuse_missing(places.locate_store(db))
     store = places.open_store(db)
     store.wait_at_most(STORE_PATIENCE_S)
     store.save_memory()
@@ -113,8 +116,8 @@ def _app(call: Call, public: PublicUrl | None, trusted: Sequence[str]) -> Starle
     for url in also.values():
         places.open_existing(url).close()  # one that is not there or cannot be opened is told now
     return create_app(
-        partial(open_client, call.db), call.args.host, call.args.allow_host, public=public, trusted=trusted,
-        also={name: partial(open_client, url) for name, url in also.items()},
+        partial(open_client, call.db, make=False), call.args.host, call.args.allow_host, public=public, trusted=trusted,
+        also={name: partial(open_client, url, make=False) for name, url in also.items()},
     )  # fmt: skip
 
 
