@@ -80,6 +80,38 @@ def test_a_signal_cancels_what_run_started(served: Terminal, number: int) -> Non
     assert served.states() == {"a": "cancelled"}
 
 
+def test_after_a_signal_run_shows_the_rest_of_the_output(served: Terminal) -> None:
+    command = 'trap "echo bye; exit 3" TERM; seq 100000; echo >begun; sleep 600 & wait'
+    running = served.background(f"queuectl run --id a -c '{command}' 2>said")
+    eventually((served.folder / "begun").exists, "the command has printed more than a pipe takes")
+    running.send_signal(signal.SIGINT)
+    shown = running.communicate(timeout=60)[0]
+    assert shown.endswith("100000\nbye\n")
+    assert shown == served.good("queuectl logs a").out
+    assert (running.returncode, (served.folder / "said").read_text()) == (130, "cancelling a…\ncancelled a\n")
+
+
+def test_a_second_signal_leaves_the_job_that_is_being_cancelled(served: Terminal) -> None:
+    command = 'trap "" TERM; echo begun; until [ -e gate ]; do sleep 0.05; done'
+    running = served.background(f"queuectl run --id a --kill-grace 10m -c '{command}' 2>&1")
+    assert running.stdout is not None
+    for line in ("begun\n", "cancelling a…\n"):
+        assert running.stdout.readline() == line
+        running.send_signal(signal.SIGINT)
+    assert running.communicate(timeout=60)[0] == "job a is being cancelled\n"
+    assert (running.returncode, served.states()) == (130, {"a": "processing"})
+    (served.folder / "gate").touch()
+
+
+def test_after_a_signal_run_tells_that_its_job_had_completed(served: Terminal) -> None:
+    running = served.background("queuectl run --id a -- seq 100000 2>said")
+    eventually(lambda: served.states() == {"a": "completed"}, "the job ends before its output is read")
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    told = "job a is completed: it had ended before it could be cancelled\n"
+    assert (running.returncode, (served.folder / "said").read_text()) == (130, told)
+
+
 def test_run_says_once_that_somebody_cancelled_its_job(served: Terminal) -> None:
     running = served.background("queuectl run --id a -- sleep 600 2>&1")
     eventually(lambda: served.states() == {"a": "processing"}, "the job runs")
@@ -192,6 +224,17 @@ def test_logs_of_several_jobs_are_told_apart(served: Terminal) -> None:
     assert (done.out, done.err) == ("one\ntwo\n", "==> a attempt 1 <==\n==> b attempt 1 <==\n")
     assert [each["output"] for each in served.good("queuectl logs a b --json").json] == ["one\n", "two\n"]
     assert served.type("queuectl logs -f a b").code == 2
+
+
+def test_headers_and_messages_begin_on_a_line_of_their_own(served: Terminal) -> None:
+    served.good("queuectl run --id a -- printf one; queuectl run --id b -- printf two")
+    both = "==> a attempt 1 <==\none\n==> b attempt 1 <==\ntwo"
+    assert served.good("queuectl logs a b 2>&1").out == both
+    assert served.good("queuectl logs a b").out == "onetwo"
+    for words, said in (("logs a b", both), ("logs a nope", "one\nqueuectl: no job nope")):
+        assert served.watched(f"queuectl {words}")[1].startswith(said)
+    assert served.watched("queuectl run --id c -c 'printf one; kill $$'")[1].startswith("one\nqueuectl: job c is dead")
+    assert served.type("queuectl logs a nope 2>&1").out.startswith("onequeuectl: no job nope")
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_stop_in_the_console_is_ctrl_c(service: Service, shop: Workshop) -> None
     until(lambda: running.printed == "begun\n", "the command runs")
     running.stop()
     assert running.end()["code"] == 130
-    assert running.printed == "begun\ncancelled a\n"
+    assert running.printed == "begun\ncancelling a…\ncancelled a\n"
     assert service.queue.job("a").state is JobState.CANCELLED
 
 

@@ -11,6 +11,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
 
 from queuectl.cli import render
 from queuectl.cli.hints import on_store
@@ -86,6 +88,16 @@ class Console:
         self.colour = _wants_colour(color, self.terminal)
         self.width = self.screen.width
         self._progress: Progress | None = None
+        self._line_is_open = False
+        """Whether a command's output that has not ended its line is where messages go."""
+
+    @cached_property
+    def one_place(self) -> bool:
+        """Whether stdout and stderr are the same terminal, pipe or file."""
+        try:
+            return self.screen.own and os.path.sameopenfile(sys.stdout.fileno(), sys.stderr.fileno())
+        except (OSError, ValueError):
+            return False
 
     def time(self, at: float) -> str:
         """A time within a sentence: in JSON as UTC, otherwise in the reader's zone."""
@@ -104,12 +116,15 @@ class Console:
         """Prints lines of the result."""
         self.screen.out.writelines(f"{line}\n" for line in lines)
 
-    def raw(self, data: bytes, stream: int = 1) -> None:
-        """Writes bytes unchanged and at once."""
+    def raw(self, data: bytes, stream: int = 1, at_once: bool = True) -> None:
+        """Writes bytes unchanged, and at once or with the next ones."""
         target = self.screen.err if stream == 2 else self.screen.out
         target.flush()
         target.buffer.write(data)
-        target.buffer.flush()
+        if data and (stream == 2 or self.one_place):
+            self._line_is_open = not data.endswith(b"\n")
+        if at_once:
+            target.buffer.flush()
 
     def json(self, value: Any) -> None:
         """Prints a JSON document."""
@@ -201,19 +216,17 @@ class Console:
 
     # --- messages ---------------------------------------------------------------------------
 
-    def note(self, text: str, code: str = "info") -> None:
-        """Prints a line for people; with `--json` an object with `code`; with `--quiet` nothing."""
+    def note(self, text: str, code: str = "info", is_header: bool = False) -> None:
+        """Prints a line for people; with `--json` an object with `code`; with `--quiet` nothing. A header, which parts
+        outputs, begins a line wherever it goes."""
         if not self.quiet:
-            self.screen.out.flush()
+            self.begin_line(is_header)
             shown = json.dumps({"note": {"code": code, "message": text}}) if self.as_json else text
             print(shown, file=self.screen.err, flush=True)
 
     def error(self, error: QueuectlError) -> None:
         """Prints an error, in the one form of all errors."""
-        try:
-            self.screen.out.flush()
-        except OSError:
-            pass  # reported when the command's end flushes
+        self.begin_line()
         hint = on_store(error.hint, self.db)
         if self.as_json:
             parts = {"code": error.code, "message": error.message, "hint": hint}
@@ -221,6 +234,14 @@ class Console:
         else:
             text = f"{error.message}; {hint}" if hint else error.message
             print(f"queuectl: {render.visible(text)}", file=self.screen.err)
+
+    def begin_line(self, everywhere: bool = False) -> None:
+        """Sends out what stands before a message, and on a terminal, or everywhere, ends its open line."""
+        with suppress(OSError):  # reported when the command's end flushes
+            self.screen.out.flush()
+        if self._line_is_open and (everywhere or _is_terminal(self.screen.err)):
+            print(file=self.screen.err)
+        self._line_is_open = False
 
     def confirmed(self, question: str, yes: bool, unasked: str = "") -> bool:
         """Whether to go on; if not, says that nothing was changed. Asks on a terminal unless `--yes` was given.

@@ -53,7 +53,7 @@ def _print(call: Call, client: Client, job: Job, stream: int | None, tail: int |
         note(f"job {job.id} has not run" + (f": {reason}" if reason else ""), "not_run")
     for number in numbers:
         if named or call.args.attempt == "all":
-            note(f"==> {f'{job.id} ' if named else ''}attempt {number} <==", "attempt")
+            note(f"==> {f'{job.id} ' if named else ''}attempt {number} <==", "attempt", is_header=True)
         for which, data in client.pieces(job, number, stream, tail):
             call.console.raw(data, which if stream is None else STDOUT)
     if stream == STDERR and numbers and not job.spec.split_output:

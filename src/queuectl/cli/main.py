@@ -156,6 +156,7 @@ def _called(
         return do(command, call)
     except QueuectlError as error:
         error.hint = call.on_this_store(error.hint)
+        console.begin_line()  # it is told after the command's output
         raise
 
 

@@ -31,21 +31,21 @@ WAYS_OUT = {
 class Onlooker:
     """Called at least every second by a command that waits for these jobs; may raise `KeyboardInterrupt`."""
 
-    def __init__(self, call: Call, client: Client, jobs: Selector, told: bool = False) -> None:
-        """`told`: the reason why the jobs wait is printed already."""
+    def __init__(self, call: Call, client: Client, jobs: Selector) -> None:
         self._call = call
         self._client = client
         self._jobs = jobs
-        self._told = told
+        self.told = False
+        """Whether it is printed already why the jobs wait."""
         self._look_at = time.monotonic() + TOLD_AFTER_S
 
     def __call__(self) -> None:
         self._call.console.interruptible()
-        if self._told or time.monotonic() < self._look_at:
+        if self.told or time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + LOOK_EVERY_S
         try:
-            self._told = self._tell()
+            self.told = self._tell()
         except StoreUnavailable:
             pass  # the waiting command reports it
 

@@ -28,7 +28,8 @@ ROWS = (
         ),
         takes_command=True, own_failure=125,
         description="Add a job, show its output as it comes, and exit with its exit code. It is not retried unless "
-        "--max-retries is given. Exit code 125 is a failure of queuectl itself. Ctrl-C cancels the job.",
+        "--max-retries is given. Exit code 125 is a failure of queuectl itself. Ctrl-C cancels the job and "
+        "waits for its end; a second one leaves at once.",
         examples=("queuectl run -- make -j4 test", "queuectl run --queue gpu -c 'python train.py > log'"),
     ),
     Command(

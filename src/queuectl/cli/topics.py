@@ -81,7 +81,7 @@ NOTES = (
     ("no_worker", "no live worker serves this"),
     ("not_hidden_from_git", "git clean would remove the store's files"),
     ("not_run", "the job has not run yet"),
-    ("not_cancelled", "run: its job was not cancelled: the store is unavailable"),
+    ("not_cancelled", "run: its job was not cancelled, or may not be: the store did not answer"),
     ("nothing_changed", "the question was answered with no"),
     ("one_stream", "the job keeps stdout and stderr in one"),
     ("other_store", "commands here use another store"),
