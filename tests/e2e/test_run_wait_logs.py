@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,9 @@ def test_run_as_json_says_why_a_job_is_dead_as_list_does(served: Terminal) -> No
 
 def waits(process: subprocess.Popen[str]) -> bool:
     """Whether it has the store open and listens for commits."""
-    return any("inotify" in os.path.realpath(handle) for handle in Path(f"/proc/{process.pid}/fd").iterdir())
+    with suppress(FileNotFoundError):  # a file that it closes meanwhile
+        return any("inotify" in os.path.realpath(handle) for handle in Path(f"/proc/{process.pid}/fd").iterdir())
+    return False
 
 
 def test_who_waits_is_told_when_the_store_is_removed(terminal: Terminal) -> None:
