@@ -206,6 +206,40 @@ def test_at_most_so_many_jobs_of_a_batch_run_at_once(store: Store) -> None:
     assert [job.id for job in store.claim(grip, HOST, 5, ())] == ["early", "a"]
 
 
+def test_jobs_that_run_already_count_where_their_batch_gets_a_limit(store: Store) -> None:
+    store.insert(of_batch("a", "c", "d"))
+    grip = a_grip(store)
+    running = store.claim(grip, HOST, 5, ())
+    store.set_batch("b", 2, None)
+    store.insert(of_batch("e", "f", "g", locks=("batch:b",)))
+    assert store.claim(grip, HOST, 5, ()) == []
+    assert [len(each.units) for each in store.held()["batch:b"]] == [1, 1, 1]
+    for job, then in zip(running, ([], ["e"], ["f"]), strict=True):
+        finish(store, grip, job)
+        assert [each.id for each in store.claim(grip, HOST, 5, ())] == then
+    assert len(store.held()["batch:b"]) == 2
+
+
+def test_the_rest_is_cancelled_before_the_same_transaction_claims(store: Store) -> None:
+    with store.transaction():
+        store.set_batch("b", None, "0")
+        store.insert(of_batch("a", "c", "d"))
+    grip = a_grip(store)
+    (first,) = store.claim(grip, HOST, 1, ())
+    with store.transaction():
+        finish(store, grip, first, exit_code=1)
+        assert store.claim(grip, HOST, 1, ()) == []
+    assert states(store, ("a", "c", "d")) == ["dead", "cancelled", "cancelled"]
+
+
+def test_which_batches_are_strict(store: Store) -> None:
+    store.insert(of_batch("a"))
+    store.set_batch("b", None, "10%")
+    store.set_batch("limited", 3, None)
+    assert store.strict_batches({"b", "limited", "other"}) == {"b"}
+    assert store.strict_batches(set()) == set()
+
+
 def test_a_limit_of_a_batch_is_also_that_of_its_jobs_that_run_again(store: Store) -> None:
     store.insert(of_batch("dead", "running", "parked", "cancelled", locks=("gpu",)))
     grip = a_grip(store)

@@ -131,6 +131,16 @@ def test_what_a_failed_batch_is_given_is_cancelled_while_all_slots_are_busy(shop
     shop.finished(busy)
 
 
+@pytest.mark.parametrize("more", [{}, {"at_most": 1}], ids=["", "one at a time"])
+def test_nothing_of_a_batch_starts_once_too_many_of_it_are_dead(shop: Workshop, more: dict[str, int]) -> None:
+    one = {"command": "exit 1", "batch": "b", "max_fails": "1", "max_retries": 0, **more}
+    shop.enqueue_all([one] * 100)
+    shop.worker(1)
+    until(lambda: shop.client.batch("b").status().is_done)
+    counts = shop.client.batch("b").status().counts
+    assert (counts[JobState.DEAD], counts[JobState.CANCELLED]) == (2, 98)
+
+
 def test_only_a_live_worker_can_be_set(shop: Workshop) -> None:
     with pytest.raises(NotFound, match="no worker night"):
         set_worker(shop.store, "me", "night", 1, (), (), False)

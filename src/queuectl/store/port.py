@@ -13,7 +13,7 @@ Rules that every store keeps:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from queuectl.store.arrivals import ArrivalStore
@@ -184,6 +184,9 @@ class WorkStore(OpenStore, AlertStore, GateStore, Protocol):
     """Whether `record` has added a hook. The caller takes that back."""
     runs_ended: bool
     """Whether `record` has noted the end of a run of a schedule that keeps streaks. The caller takes that back."""
+
+    def strict_batches(self, names: Collection[str]) -> set[str]:
+        """Those of these batches whose rest is cancelled when too many of their jobs are dead."""
 
     def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
         """Adds a supervisor, with its first lease."""

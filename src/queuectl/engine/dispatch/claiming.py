@@ -253,11 +253,16 @@ class Claiming:
         claims.at_once = len(claims.orders)
         for link, limit in rooms:
             jobs = self._claim(link, limit, FOR_LATER)
-            doubtful = [Change(job=job, event=GivenBack()) for job in jobs if may_be_poison(job)]
-            if doubtful:
-                self._store.record(link.grip, doubtful)
+            strict = self._store.strict_batches({job.batch for job in jobs if job.batch is not None})
+            kept = [job for job in jobs if not may_be_poison(job) and job.batch not in strict]
+            if len(kept) < len(jobs):
+                back = [Change(job=job, event=GivenBack()) for job in jobs if job not in kept]
+                self._store.record(link.grip, back)
                 claims.gave_back = claims.passed_over = True
-            claims.add(link, limit, [job for job in jobs if not may_be_poison(job)])
+            claims.add(link, limit, kept)
+            if strict:  # how many of them may start is known after each end
+                self._ahead = none_ahead
+                return
             if len(jobs) < limit:
                 claims.passed_over = True
                 if not jobs and self._store.held_up:  # what an end then lets in is not claimed ahead

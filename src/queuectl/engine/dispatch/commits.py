@@ -5,6 +5,7 @@ from __future__ import annotations
 from queuectl.domain.job import Job
 from queuectl.engine.dispatch.claiming import Claiming
 from queuectl.engine.dispatch.crew import Crew
+from queuectl.engine.dispatch.link import Flight
 from queuectl.engine.dispatch.outage import Outage
 from queuectl.engine.dispatch.pace import Pace
 from queuectl.engine.dispatch.pending import Pending
@@ -13,6 +14,10 @@ from queuectl.engine.dispatch.stopping import Stopping
 
 RECORD_START_AFTER_S = 0.1
 """A command that has ended by then needs no transaction for its start."""
+
+
+def _is_well(flight: Flight) -> bool:
+    return flight.result is not None and flight.result.exit_code == 0
 
 
 class Commits:
@@ -66,5 +71,7 @@ class Commits:
         if self._syncs_all or self._known.in_doubt or not self._may_claim():
             return []
         ended = self._known.ended
+        if any(flight.job.batch is not None and not _is_well(flight) for _, flight in ended):
+            return []  # the rest of that batch may not start any more
         may_follow = self._claiming.may_follow(flight.job for _, flight in ended)
         return [flight.job for _, flight in ended] if may_follow else []

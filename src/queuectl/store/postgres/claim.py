@@ -12,7 +12,7 @@ from queuectl.domain.served import Served
 from queuectl.store.postgres.session import PostgresSession
 from queuectl.store.postgres.text import array
 from queuectl.store.shared.gated import Gated
-from queuectl.store.shared.gates import TAKEN_BY_OTHERS_S, expire, locks_freed
+from queuectl.store.shared.gates import TAKEN_BY_OTHERS_S, expire
 from queuectl.store.shared.limits import QUEUE, queue_of
 from queuectl.store.shared.lock_lines import open_lines
 from queuectl.store.values import Change, Grip
@@ -135,9 +135,9 @@ class Claiming(PostgresSession, Gated):
     def _free_locks(self, names: Sequence[str]) -> None:
         self._freed.update(names)
 
-    def _note_ends(self, counts: Sequence[tuple[Change, Job]]) -> None:
-        """Remembers what this transaction frees, for `_tell_of_ends`."""
-        self._free_locks(locks_freed(counts))
+    def _note_ends(self, counts: Sequence[tuple[Change, Job]], freed: Sequence[str]) -> None:
+        """Remembers what this transaction frees, for `_tell_of_ends`. `freed`: names of locks."""
+        self._free_locks(freed)
         for change, after in counts:
             opens = isinstance(change.event, Started) and self.gates.is_rated(after.queue)  # at a time now known
             if opens or after.state is not JobState.PROCESSING:

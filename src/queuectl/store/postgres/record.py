@@ -36,8 +36,9 @@ class Recording(Claiming):
             for query, values in attempt_rows(counts):
                 self._send_rows(query, values)
             add_hooks(self, counts, now)
-            self.gates.note(counts, now)
-            self._note_ends(counts)
+            freed = self.gates.freed(counts)
+            self.gates.note(counts, freed, now)
+            self._note_ends(counts, freed)
             if ready := sum(rows.is_ready(after, now) for _, after in counts):
                 self._announce(ready)
         return results

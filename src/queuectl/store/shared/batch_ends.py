@@ -7,7 +7,7 @@ So two last jobs that end at once on two hosts cannot miss each other.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from queuectl.domain.batch import Batch, lock_of, needs, with_lock
 from queuectl.domain.job import JobState
@@ -76,6 +76,14 @@ def _settle_one(store: Session, name: str, limit: int) -> tuple[int, bool]:
     return looked + settled, is_done and is_settled
 
 
+def cancel_failed(store: Session, names: Collection[str]) -> None:
+    """Cancels the first of the rest of these batches where too many of their jobs are dead already, as far as this
+    transaction sees: there are no fewer."""
+    for name in sorted(names):
+        if batch := _failing(store, name):
+            _cancel_rest(store, batch, SLICE)
+
+
 def have_need(store: Session, name: str) -> bool:
     """Has all jobs of a batch with a limit need its lock, also those that run or have ended: they may run again. The
     caller holds the gates. Returns whether it is done: jobs that somebody is changing are left."""
@@ -94,7 +102,19 @@ def have_need(store: Session, name: str) -> bool:
         store._execute(text, [rows.list_text(with_lock(locks, lock)), name, kept])
         store._open_lines([each.partition("=")[0] for each in locks])
         is_done = is_done and not store._select(f"SELECT 1 FROM {{schema}}.jobs WHERE {lacking} LIMIT 1", [name, kept])
+    _have_running_hold(store, name, lock)
     return is_done
+
+
+def _have_running_hold(store: Session, name: str, lock: str) -> None:
+    """Has the jobs of a batch that run already hold a unit of its lock each. The lock only counts them."""
+    text = (
+        "INSERT INTO {schema}.holds (lock, job, lease, units) SELECT ?, seq, lease, '[\"0\"]' FROM {schema}.jobs "
+        "WHERE batch = ? AND state = 'processing' "
+        "ON CONFLICT (lock, job) DO UPDATE SET lease = excluded.lease, units = excluded.units "
+        "WHERE holds.lease <> excluded.lease"
+    )
+    store._execute(text, [lock, name])
 
 
 def _forget_empty(store: Session, name: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from queuectl.store.shared.edits import Edits
 from queuectl.store.shared.rows import UNFINISHED
 from queuectl.typed import TYPE_CHECKING
@@ -38,6 +40,10 @@ class Batches(Edits):
             return None
         found = self._select("SELECT at_most FROM {schema}.batches WHERE name = ?", [name])
         return found[0][0] if found else None
+
+    def strict_batches(self, names: Collection[str]) -> set[str]:
+        text = f"SELECT name FROM {{schema}}.batches WHERE max_fails IS NOT NULL AND name {self._dialect.any_of}"
+        return {name for (name,) in self._select(text, [self._dialect.array(sorted(names))])} if names else set()
 
     def set_batch(self, name: str, at_most: int | None, max_fails: str | None) -> None:
         from queuectl.domain.batch import lock_of

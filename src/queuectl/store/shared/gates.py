@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from queuectl.clock import boottime
 from queuectl.domain import limits
+from queuectl.domain.batch import lock_of
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Ended, Expired, GivenBack, Lost, Started, apply
 from queuectl.domain.limits import Candidate, Choice, Lock, Passed, Queue, Rate, Reservation, Supply, Wanted, merged
@@ -258,9 +259,22 @@ class Gates:
 
     # --- what an end opens ------------------------------------------------------------------
 
-    def note(self, counts: Sequence[tuple[Change, Job]], now: float) -> None:
-        """Forgets units that were given back, and brings the starts that count for a rate up to date."""
-        if ended := [after.seq for _, after in counts if after.locks and after.state is not JobState.PROCESSING]:
+    def freed(self, counts: Iterable[tuple[Change, Job]]) -> list[str]:
+        """The locks of jobs that are in process no more, by name; with those of batches that were limited while these
+        jobs ran, of which their worker does not know."""
+        over = [after for _, after in counts if after.state is not JobState.PROCESSING]
+        names = {request.lock for after in over if after.locks for request in limits.requests_of(after.locks)}
+        if batches := {after.batch for after in over if after.batch is not None and lock_of(after.batch) not in names}:
+            dialect = self._store._dialect
+            text = f"SELECT name FROM {{schema}}.batches WHERE at_most IS NOT NULL AND name {dialect.any_of}"
+            names.update(lock_of(name) for (name,) in self._store._select(text, [dialect.array(sorted(batches))]))
+        return sorted(names)
+
+    def note(self, counts: Sequence[tuple[Change, Job]], freed: Sequence[str], now: float) -> None:
+        """Forgets units that were given back, of the locks that are `freed`, and brings the starts that count for a
+        rate up to date."""
+        if freed:
+            ended = [after.seq for _, after in counts if after.state is not JobState.PROCESSING]
             dialect = self._store._dialect
             text = f"DELETE FROM {{schema}}.holds WHERE job {dialect.any_of}"
             self._store._execute(text, [dialect.array(ended)])
@@ -294,9 +308,3 @@ def expire(store: Limits, now: float) -> None:
         store._count(changed)
         store._send_rows("note", [(now, job.seq, Expired.__name__, None) for job, _ in changed])
         store._announce()
-
-
-def locks_freed(counts: Iterable[tuple[Change, Job]]) -> list[str]:
-    """The locks of jobs that are in process no more, by name."""
-    freed = (after.locks for _, after in counts if after.locks and after.state is not JobState.PROCESSING)
-    return sorted({request.lock for locks in freed for request in limits.requests_of(locks)})
