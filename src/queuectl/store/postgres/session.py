@@ -106,6 +106,7 @@ class PostgresSession(Session):
         self._counted: Counter[tuple[str, str]] = Counter()
         self._turned: dict[int, Job] = {}
         self._newly_listed = set[int]()
+        self._failing = set[str]()
         self._specs: dict[int, Spec] = {}
         self._settings: dict[str, str] = {}
         try:
@@ -201,6 +202,7 @@ class PostgresSession(Session):
             self._counted.clear()
             self._turned.clear()
             self._newly_listed.clear()
+            self._failing.clear()
 
     def _try_write(self) -> None:
         """Writes and rolls back: a commit might wait for a standby."""

@@ -7,7 +7,7 @@ So two last jobs that end at once on two hosts cannot miss each other.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from queuectl.domain.batch import Batch, lock_of, needs, with_lock
 from queuectl.domain.job import JobState
@@ -76,12 +76,14 @@ def _settle_one(store: Session, name: str, limit: int) -> tuple[int, bool]:
     return looked + settled, is_done and is_settled
 
 
-def cancel_failed(store: Session, names: Collection[str]) -> None:
-    """Cancels the first of the rest of these batches where too many of their jobs are dead already, as far as this
-    transaction sees: there are no fewer."""
+def cancel_failed(store: Session) -> None:
+    """Cancels the first of the rest of batches of which this transaction has seen a job die, if too many are dead now.
+    Others may have seen more die, but not fewer."""
+    names, store._failing = store._failing, set()
     for name in sorted(names):
         if batch := _failing(store, name):
             _cancel_rest(store, batch, SLICE)
+    settle_ends(store)
 
 
 def have_need(store: Session, name: str) -> bool:

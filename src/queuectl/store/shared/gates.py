@@ -241,6 +241,10 @@ class Gates:
         if not awaited:
             store._turned = {seq: job for seq, job in store._turned.items() if job.batch is not None}
         store._settle_ends()
+        if store._failing:
+            from queuectl.store.shared.batch_ends import cancel_failed
+
+            cancel_failed(store)
         is_listed = listed or store._has_listed
         if is_listed and boottime() >= self._slice_at:
             from queuectl.store.shared.batch_ends import settle_listed

@@ -90,10 +90,7 @@ def note_batches(store: Session, names: Collection[str], failing: Collection[str
         store._newly_listed.update(id_ for (id_,) in added)
         store._has_listed = True
         store._announce(len(added))
-    if failing:
-        from queuectl.store.shared.batch_ends import cancel_failed
-
-        cancel_failed(store, failing)  # before this transaction claims any of the rest
+    store._failing.update(failing)
 
 
 def note_lost(store: Session, seqs: Sequence[int]) -> None:

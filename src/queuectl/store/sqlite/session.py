@@ -65,6 +65,7 @@ class SqliteSession(Session):
         self._counted: Counter[tuple[str, str]] = Counter()
         self._turned: dict[int, Job] = {}
         self._newly_listed = set[int]()
+        self._failing = set[str]()
         self._specs: dict[int, Spec] = {}
         self._db = connect(self.path, busy_timeout_s) if make else connect_in_memory()
         try:
@@ -147,6 +148,7 @@ class SqliteSession(Session):
             finally:
                 self._depth = 0
                 self._newly_listed.clear()
+                self._failing.clear()
 
     def _try_write(self) -> None:
         with translated(self.path):
