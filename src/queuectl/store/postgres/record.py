@@ -12,6 +12,7 @@ from queuectl.domain.job import Job
 from queuectl.store.postgres.claim import Claiming
 from queuectl.store.postgres.text import array
 from queuectl.store.shared import rows
+from queuectl.store.shared.gates import locks_freed
 from queuectl.store.shared.hooks import add_hooks
 from queuectl.store.shared.recording import InHand, applied, as_left, attempt_rows, touched
 from queuectl.store.values import Change, Grip
@@ -36,7 +37,7 @@ class Recording(Claiming):
             for query, values in attempt_rows(counts):
                 self._send_rows(query, values)
             add_hooks(self, counts, now)
-            freed = self.gates.freed(counts)
+            freed = locks_freed(self, counts)
             self.gates.note(counts, freed, now)
             self._note_ends(counts, freed)
             if ready := sum(rows.is_ready(after, now) for _, after in counts):

@@ -263,17 +263,6 @@ class Gates:
 
     # --- what an end opens ------------------------------------------------------------------
 
-    def freed(self, counts: Iterable[tuple[Change, Job]]) -> list[str]:
-        """The locks of jobs that are in process no more, by name; with those of batches that were limited while these
-        jobs ran, of which their worker does not know."""
-        over = [after for _, after in counts if after.state is not JobState.PROCESSING]
-        names = {request.lock for after in over if after.locks for request in limits.requests_of(after.locks)}
-        if batches := {after.batch for after in over if after.batch is not None and lock_of(after.batch) not in names}:
-            dialect = self._store._dialect
-            text = f"SELECT name FROM {{schema}}.batches WHERE at_most IS NOT NULL AND name {dialect.any_of}"
-            names.update(lock_of(name) for (name,) in self._store._select(text, [dialect.array(sorted(batches))]))
-        return sorted(names)
-
     def note(self, counts: Sequence[tuple[Change, Job]], freed: Sequence[str], now: float) -> None:
         """Forgets units that were given back, of the locks that are `freed`, and brings the starts that count for a
         rate up to date."""
@@ -312,3 +301,15 @@ def expire(store: Limits, now: float) -> None:
         store._count(changed)
         store._send_rows("note", [(now, job.seq, Expired.__name__, None) for job, _ in changed])
         store._announce()
+
+
+def locks_freed(store: Limits, counts: Iterable[tuple[Change, Job]]) -> list[str]:
+    """The locks of jobs that are in process no more, by name; with those of batches that were limited while these jobs
+    ran, of which their worker does not know."""
+    over = [after for _, after in counts if after.state is not JobState.PROCESSING]
+    names = {request.lock for after in over if after.locks for request in limits.requests_of(after.locks)}
+    if batches := {after.batch for after in over if after.batch is not None and lock_of(after.batch) not in names}:
+        text = f"SELECT name FROM {{schema}}.batches WHERE at_most IS NOT NULL AND name {store._dialect.any_of}"
+        limited = store._select(text, [store._dialect.array(sorted(batches))])
+        names.update(lock_of(name) for (name,) in limited)
+    return sorted(names)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from queuectl.domain.job import Job
+from queuectl.store.shared.gates import locks_freed
 from queuectl.store.shared.hooks import add_hooks
 from queuectl.store.shared.recording import applied, attempt_rows
 from queuectl.store.values import Change, Grip
@@ -32,7 +33,7 @@ def record(store: Gated, grip: Grip, changes: Sequence[Change]) -> list[Job | No
         for query, values in attempt_rows(counts):
             store._send_rows(query, values)
         add_hooks(store, counts, now)
-        freed = store.gates.freed(counts)
+        freed = locks_freed(store, counts)
         store.gates.note(counts, freed, now)
         if freed:
             store._free_locks(freed)
