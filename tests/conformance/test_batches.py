@@ -85,7 +85,8 @@ def test_a_retry_all_the_way_down_follows_batches(store: Store) -> None:
     waiting = [a_job("after", depends_on=("batch:b:any",)), a_job("last", depends_on=("after",))]
     store.insert([begun(job) for job in waiting])
     grip = a_grip(store)
-    run(store, grip, 1, 0, 0, 0)
+    for code in (1, 0, 0, 0):
+        run(store, grip, code)
     assert states(store, ("a", "c", "after", "last")) == ["dead", "completed", "completed", "completed"]
     assert [job.id for job in store.below(["a"])] == ["after", "last"]
     edges, around, is_all = store.around(store.get("a"), 100)
