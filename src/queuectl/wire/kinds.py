@@ -3,7 +3,6 @@ with the key, the value and the rule."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 
@@ -11,6 +10,7 @@ from queuectl.domain.errors import Invalid
 from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX, SCRIPT_BYTES_MAX
 from queuectl.domain.unique import Rule
 from queuectl.typed import TYPE_CHECKING, Any
+from queuectl.wire.showing import shown as shown  # also for those who check more
 from queuectl.wire.sizes import SIZES, format_size
 from queuectl.wire.times import parse_duration
 
@@ -351,9 +351,3 @@ def check_of(field: Field) -> Callable[[Any, str], Any]:
     if field.kind in _RANGED:
         return _RANGED[field.kind](field.low, field.high)
     return _CHECKS[field.kind]
-
-
-def shown(value: object) -> str:
-    """A value as JSON for an error, in at most 60 characters."""
-    text = json.dumps(value, ensure_ascii=False, default=repr).encode(errors="backslashreplace").decode()
-    return text if len(text) <= 60 else text[:57] + "..."

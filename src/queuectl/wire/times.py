@@ -8,6 +8,7 @@ from functools import lru_cache
 from math import modf
 
 from queuectl.domain.errors import Invalid
+from queuectl.wire.showing import quoted
 
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 # Patterns are text, so that an enqueue compiles only those it needs.
@@ -29,9 +30,9 @@ def parse_duration(value: object, what: str = "duration") -> float:
         elif text.isascii() and re.fullmatch(f"(?:{_PART})+", text.lower()):
             seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, text.lower()))
     if seconds is not None and seconds > DURATION_MAX:
-        raise Invalid(f"{what} {value!r} is too long", f"at most {format_duration(DURATION_MAX)}")
+        raise Invalid(f"{what} {quoted(value)} is too long", f"at most {format_duration(DURATION_MAX)}")
     if seconds is None or seconds < 0:
-        raise Invalid(f"{what} {value!r} is not a duration", "write it as 90, 90s, 10m, 1h30m or 2d")
+        raise Invalid(f"{what} {quoted(value)} is not a duration", "write it as 90, 90s, 10m, 1h30m or 2d")
     return seconds + 0.0
 
 
@@ -77,7 +78,7 @@ def parse_time(value: object, now: float, what: str = "time", zone: tzinfo | Non
         except (ValueError, OverflowError, OSError):
             pass
     raise Invalid(
-        f"{what} {value!r} is not a time",
+        f"{what} {quoted(value)} is not a time",
         "write it as 2026-11-21T18:00:00Z, '2026-11-21 18:00' (local time), 18:00 or +10m",
     )
 

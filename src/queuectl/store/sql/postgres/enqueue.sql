@@ -26,7 +26,7 @@ $$;
 -- A text as messages about durations and times show it.
 CREATE OR REPLACE FUNCTION {schema}.enqueue_quoted(value jsonb) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE jsonb_typeof(value) WHEN 'string' THEN '''' || (value #>> '{}') || ''''
-        WHEN 'boolean' THEN initcap(value::text) ELSE value::text END
+        ELSE {schema}.enqueue_shown(value) END
 $$;
 
 -- Without the blanks at both ends, by Unicode's definition of a blank.
