@@ -27,7 +27,10 @@ def test_options_are_read_from_text(given: dict[str, Any], options: WorkerOption
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [({"queues": ["a"], "not_queues": ["b"]}, "--queue and --not-queue"), ({"not_queues": ["a,"]}, "queue")],
+    [
+        ({"queues": ["a"], "not_queues": ["b"]}, "queues to serve and queues not to serve"),
+        ({"not_queues": ["a,"]}, "queue"),
+    ],
 )
 def test_what_makes_no_sense_is_refused(given: dict[str, Any], words: str) -> None:
     with pytest.raises(Invalid, match=words):
