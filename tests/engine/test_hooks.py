@@ -66,7 +66,7 @@ def test_a_command_hears_what_became_of_its_job(shop: Workshop, tmp_path: Path) 
     shop.worker(1, "--queue", "work", "--drain").wait()
     assert told.read_text() == f"{job}|dead|7|exit code 7|oops\n|"
     said = json.loads(Path(f"{told}.json").read_text())
-    assert (said["id"], said["reason"], said["output_tail"]) == (job, "exit code 7", "oops\n")
+    assert (said["id"], said["output_tail"]) == (job, "oops\n")
     assert shop.client.count(Selector()) == 1
 
 

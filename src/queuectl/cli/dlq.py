@@ -108,7 +108,7 @@ def _print(console: Console, client: Client, pages: Iterator[Sequence[Job]]) -> 
             yield from page
 
     if console.as_json:
-        console.json_array({**job_to_json(job), "output_tail": client.last_lines(job)} for job in jobs())
+        console.json_array({**job_to_json(job, job.error), "output_tail": client.last_lines(job)} for job in jobs())
         return number
     if console.quiet:
         console.lines(job.id for job in jobs())

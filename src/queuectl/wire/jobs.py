@@ -7,7 +7,7 @@ from collections.abc import Callable
 from operator import attrgetter
 
 from queuectl.domain.fields import FIELDS
-from queuectl.domain.job import Job, JobState, Spec
+from queuectl.domain.job import Job, Spec
 from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.times import format_duration, format_second, format_time
 
@@ -76,15 +76,14 @@ _EMPTY: JsonObject = dict.fromkeys(field.name for field in FIELDS if field.shown
 
 
 def job_to_json(job: Job, reason: str | None = None) -> JsonObject:
-    """The job as JSON with every key; missing values are null. `reason`: why it does not run; None: the error of a dead
-    one."""
+    """The job as JSON with every key; missing values are null."""
     document = _EMPTY.copy()
     document.update(zip(_NAMES, _VALUES(job), strict=True))
     for name, to_json in _CONVERTED:
         document[name] = to_json(document[name])
     for name, value_of in COMPUTED.items():
         document[name] = value_of(job)
-    document["reason"] = job.error if reason is None and job.state is JobState.DEAD else reason
+    document["reason"] = reason
     return document
 
 

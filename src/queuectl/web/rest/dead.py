@@ -27,5 +27,5 @@ async def find(request: Request, given: Given) -> Response:
 
 def _with_tails(request: Request, client: Client, jobs: Sequence[Job]) -> list[JsonObject]:
     return [
-        {**shown(request, job_to_json(job)), "output_tail": client.last_lines(job)} for job in jobs
+        {**shown(request, job_to_json(job, job.error)), "output_tail": client.last_lines(job)} for job in jobs
     ]  # fmt: skip
