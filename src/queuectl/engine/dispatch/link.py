@@ -269,7 +269,7 @@ class Link:
             self.asked_at = now
 
     def excuse(self, now: float) -> None:
-        """Begins to wait anew for the answer, if there is one to come."""
+        """Starts to wait for the answer again, if there is one to come."""
         if self.asked_at is not None:
             self.asked_at = now
 
