@@ -70,7 +70,7 @@ class EventStream(Response):
                 self._source.hang_up()
             spoke_at = checked_at = time.monotonic()
             while True:
-                done, data = await self._next()
+                done, data = await self._next(checked_at + CHECK_EVERY_S)
                 now = time.monotonic()
                 if now - checked_at >= CHECK_EVERY_S:
                     checked_at = now
@@ -89,11 +89,11 @@ class EventStream(Response):
                 self._waiting.cancel()
             self._source.close()
 
-    async def _next(self) -> tuple[bool, bytes | None]:
+    async def _next(self, check_at: float) -> tuple[bool, bytes | None]:
         """Whether the source has yielded before the next check, and what."""
         if self._waiting is None:
             self._waiting = asyncio.ensure_future(self._source.next())
-        done, _ = await asyncio.wait([self._waiting], timeout=CHECK_EVERY_S)
+        done, _ = await asyncio.wait([self._waiting], timeout=max(0.0, check_at - time.monotonic()))
         if not done:
             return False, None
         waiting, self._waiting = self._waiting, None

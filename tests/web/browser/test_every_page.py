@@ -12,8 +12,6 @@ from tests.web.browser.conftest import OpenPage
 from tests.web.service import Service
 from tests.workshop import Worker, until
 
-expect.set_options(timeout=20_000)
-
 PAGES = {
     "jobs": ("/", "/jobs", "/jobs/first", "/jobs/first/edit", "/jobs/dies", "/jobs/fails", "/enqueue"),
     "failures and schedules": ("/failures", "/dlq", "/schedules", "/schedules/nightly", "/console", "/nowhere"),

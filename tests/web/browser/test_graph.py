@@ -13,8 +13,6 @@ from tests.web.browser.conftest import OpenPage
 from tests.web.service import Service
 from tests.workshop import Worker
 
-expect.set_options(timeout=20_000)
-
 COLOUR = {"light": "rgb(100, 107, 120)", "dark": "rgb(143, 152, 166)"}
 """Of a cancelled job."""
 LOOK_AT = os.environ.get("QUEUECTL_TEST_SHOTS")

@@ -154,6 +154,10 @@ globalThis.Notification = class extends Notification {
   static permission = "granted"; // a browser without a screen allows it when asked, and says that it is denied
   constructor(title, options) { super(title, options); told.push([title, options.body]); }
 };
+const request = LockManager.prototype.request;
+LockManager.prototype.request = function (name, got) {
+  return request.call(this, name, async () => { await globalThis.turn; return got(); });
+};
 """
 
 
@@ -176,9 +180,11 @@ def test_one_page_of_a_browser_tells_of_jobs_that_die_though_all_are_hidden(
     first, second = sorted(pages, key=lambda page: len(page.evaluate("told")), reverse=True)
     assert first.evaluate("told") == [["dies-alone died", "echo why; exit 3: why"]]
     assert second.evaluate("told") == []
+    second.evaluate("globalThis.turn = new Promise((resolve) => { globalThis.takeTurn = resolve; }), null")
     first.close()
-    for number in range(3):
-        server.enqueue(f"echo no space {number}; exit 4", max_retries=0)
+    jobs = [server.enqueue(f"echo no space {number}; exit 4", max_retries=0) for number in range(3)]
+    until(lambda: all(server.queue.job(job["id"]).finished for job in jobs), "all die between two turns")
+    second.evaluate("takeTurn()")
     until(lambda: second.evaluate("told"), "the other page gives the next one")
     latest = [f"3 jobs alike: echo no space {number}; exit 4: no space {number}" for number in range(3)]
     assert second.evaluate("told") in [[["3 jobs died", each]] for each in latest]  # any of them may be the last to die

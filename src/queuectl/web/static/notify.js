@@ -1,5 +1,6 @@
 // The browser's notifications of jobs that die, while any page is open, seen or not. One page of a browser gives them: the
-// one that has the lock, which the next one gets when it is closed.
+// one that has the lock, which the next one gets when it is closed. All pages hear of the deaths, and forget those that
+// the one has told, so that none is lost between two turns.
 
 import { heard, watch } from "./listen.js";
 import { address, call, counted, say } from "./talk.js";
@@ -10,7 +11,8 @@ const button = document.getElementById("notify");
 const wanted = () => { try { return localStorage.getItem(KEY) === "yes"; } catch { return false; } };
 const allowed = () => Notification.permission === "granted";
 
-let release = null, dead = [], due = 0; // `release` ends this page's turn
+let release = null, mine = false, dead = [], due = 0; // `release` ends this page's turn, or its wait for one
+const pages = new BroadcastChannel(KEY); // of the jobs that one has told
 
 function show(title, body, path) {
   const shown = new Notification(title, { body, tag: KEY, renotify: true, icon: address("/static/icon.svg") });
@@ -30,13 +32,19 @@ async function tell() {
   const [{ job }] = jobs;
   if (jobs.length === 1) show(`${job} died`, lines[0] ?? "", `/jobs/${encodeURIComponent(job)}`);
   else show(`${counted(jobs.length)} died`, lines.join("\n"), "/failures");
+  pages.postMessage(jobs.map((each) => each.job));
+}
+
+function tellSoon() {
+  if (mine && dead.length) due ||= setTimeout(() => tell().catch((error) => say(error.message, true)), TOGETHER_MS);
 }
 
 heard.addEventListener("deaths", ({ detail: { data } }) => {
   if (dead.some(({ job }) => job === data.job)) return;
   dead.push(data);
-  due ||= setTimeout(() => tell().catch((error) => say(error.message, true)), TOGETHER_MS);
+  tellSoon();
 });
+pages.onmessage = ({ data: told }) => { dead = dead.filter(({ job }) => !told.includes(job)); };
 
 function turn() {
   const on = wanted() && allowed(), label = on ? "Do not notify of jobs that die" : "Notify of jobs that die";
@@ -44,9 +52,14 @@ function turn() {
   button.setAttribute("aria-label", label);
   button.title = label;
   if (on && !release) {
-    let mine;
-    const over = new Promise((resolve) => { mine = release = resolve; });
-    navigator.locks.request(KEY, () => { if (release === mine) watch(true); return over; });
+    watch(true);
+    let wait;
+    const over = new Promise((resolve) => { wait = release = resolve; });
+    navigator.locks.request(KEY, () => {
+      mine = release === wait;
+      tellSoon();
+      return over;
+    });
   } else if (!on) end();
 }
 
@@ -54,6 +67,10 @@ function end() {
   if (!release) return;
   release();
   release = null;
+  clearTimeout(due);
+  due = 0;
+  mine = false;
+  dead = [];
   watch(false);
 }
 
