@@ -72,7 +72,7 @@ class Succession:
 
     def ping(self, now: float) -> None:
         """Tells every supervisor that this dispatcher lives, and asks those that have something to do for the same."""
-        if self._beat.is_due("ping", min(LOOK_EVERY_S, self._settings()["lease-ttl"] / PINGS_A_TTL), now):
+        if self._beat.is_due("ping", self._settings()["lease-ttl"] / PINGS_A_TTL, now):
             for link in self._crew.links:
                 link.ping(now)
 
