@@ -109,4 +109,4 @@ def test_a_finding_is_an_object_with_code_message_and_fix(path: Path) -> None:
 def test_a_check_that_failed_has_its_errors_code(path: Path) -> None:
     path.write_text("no database at all" * 1000)
     (problem,) = [finding for finding in doctor.examine(str(path)) if finding.level == "problem"]
-    assert problem.code == "store_unavailable"
+    assert problem.code == "store_lost"

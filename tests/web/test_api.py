@@ -382,7 +382,7 @@ def test_a_store_that_is_gone_is_not_made_by_the_server_and_lets_nobody_in(servi
     places.reset_store(service.db)
     for method, path in (("GET", "status"), ("POST", "jobs")):
         answer = service.full.request(method, f"/api/v1/{path}", json={"command": "true"})
-        assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+        assert (answer.status_code, answer.json()["code"]) == (503, "store_lost")
     assert not Path(service.db).exists()
     places.open_store(service.db).close()  # as a worker does that goes on
     assert service.full.get("/api/v1/status").status_code == 401

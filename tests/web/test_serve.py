@@ -170,5 +170,5 @@ def test_a_server_of_a_store_that_has_moved_says_where(service: Service, tmp_pat
         service.full.put("/api/v1/config/timeout", json={"value": "1h"}), service.stranger.get("/readyz"),
     ]  # fmt: skip
     for answer in asked:
-        assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+        assert (answer.status_code, answer.json()["code"]) == (503, "store_lost")
         assert f"has moved to {place}" in answer.text

@@ -124,7 +124,7 @@ class KeyTwice(Conflict):
 
 
 class StoreUnavailable(QueuectlError):
-    """The store cannot be reached or is damaged. Nothing was changed, unless it is an `OutcomeUnknown`."""
+    """The store cannot be reached. Nothing was changed, unless it is an `OutcomeUnknown`."""
 
     code = "store_unavailable"
     exit_code = 5
@@ -132,7 +132,9 @@ class StoreUnavailable(QueuectlError):
 
 
 class StoreLost(StoreUnavailable):
-    """The open store cannot be used again: it was removed, has moved, or is damaged."""
+    """The store was removed, has moved, or is damaged."""
+
+    code = "store_lost"
 
 
 class NoStore(StoreUnavailable):
@@ -164,7 +166,9 @@ class OutcomeUnknown(StoreUnavailable):
 
 def error_of(code: str, message: str, hint: str = "") -> QueuectlError:
     """The error with this code from another process. An unknown code becomes `OperationFailed` and is kept."""
-    kinds = (Invalid, NotFound, Conflict, StoreBusy, StoreUnavailable, OutcomeUnknown, TimedOut, SystemFailure)
+    kinds = (
+        Invalid, NotFound, Conflict, StoreBusy, StoreUnavailable, StoreLost, OutcomeUnknown, TimedOut, SystemFailure,
+    )  # fmt: skip
     error = next((kind for kind in kinds if kind.code == code), OperationFailed)(message, hint)
     error.code = code
     return error

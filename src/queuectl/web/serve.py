@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from queuectl import places
 from queuectl.cli.call import Call
 from queuectl.client.facade import Client
-from queuectl.domain.errors import Invalid, OperationFailed
+from queuectl.domain.errors import Invalid, NoStore, OperationFailed, StoreLost
 from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.web.public import LOOPBACK, PublicUrl, parse_public_url, trusted_proxies
 from queuectl.web.stores import parse_also
@@ -95,10 +95,16 @@ def _settle() -> None:
 
 
 def open_client(db: str | None, make: bool = True) -> Client:
-    """Opens the store for one thread of the server. Raises `StoreUnavailable`, also if it is not there and is not to be
-    made."""
+    """Opens the store for one thread of the server. Raises `StoreUnavailable`.
+
+    Not to `make` it raises `StoreLost` if it is not there: it was when the server started.
+    """
     if not make:
-        places.refuse_missing(places.locate_store(db))
+        url = places.locate_store(db)
+        try:
+            places.refuse_missing(url)
+        except NoStore:
+            raise StoreLost(f"the store {url} was removed", "start again: queuectl serve makes a new one") from None
     store = places.open_store(db)
     store.wait_at_most(STORE_PATIENCE_S)
     store.save_memory()

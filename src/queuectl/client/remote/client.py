@@ -241,10 +241,11 @@ class RemoteClient(Verbs):
         """Waits until none of a batch's jobs is unfinished. Raises `TimeoutError`, `NotFound`."""
         from queuectl.client import batches
 
-        pause = following.Pause(timeout)
-        while not (found := self.do(batches.SHOW, name=name)).is_done:
-            pause.wait(batches.still_open(name, found))
-        return found
+        pause, seen = following.Pause(timeout), self.do(batches.SHOW, name=name)
+        while not seen.is_done:
+            pause.wait(batches.still_open(name, seen))
+            seen = following.if_there(lambda: self.do(batches.SHOW, name=name)) or seen
+        return seen
 
     def output(
         self, ref: str, *, attempt: int | None = None, stream: int | None = None, tail: int | None = None

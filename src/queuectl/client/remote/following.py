@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 
 from queuectl.client.following import Piece
 from queuectl.client.operations import FOLLOW, SHOW
 from queuectl.client.remote import answers
 from queuectl.client.remote.connection import NoAnswer, RemoteConnection, problem_of
 from queuectl.client.waiting import not_yet
-from queuectl.domain.errors import OperationFailed, StoreUnavailable
+from queuectl.domain.errors import OperationFailed, StoreLost, StoreUnavailable
 from queuectl.domain.job import Job
-from queuectl.typed import Any
+from queuectl.typed import Any, TypeVar
 from queuectl.wire.keywords import Duration, seconds_of, stream_name
 
 LOOK_FIRST_S, LOOK_LAST_S = 0.05, 1.0
 AGAIN_AFTER_S = 1.0
 """Pause before a stream that the server has ended is opened again."""
+
+T = TypeVar("T")
 
 
 class Pause:
@@ -37,6 +40,19 @@ class Pause:
         self._next_s = min(LOOK_LAST_S, 1.5 * self._next_s)
 
 
+def if_there(look: Callable[[], T]) -> T | None:
+    """What a look at the server finds; None while its store is unavailable, which it asks again, as workers do.
+
+    Raises what will not pass: a server that does not answer, and a store that was removed or has moved.
+    """
+    try:
+        return look()
+    except (NoAnswer, StoreLost):
+        raise
+    except StoreUnavailable:
+        return None
+
+
 def wait(line: RemoteConnection, refs: Sequence[str], any_: bool, timeout: Duration | None) -> list[Job]:
     """Waits until all (or any) of the jobs have finished, also while the server's store is unavailable. Returns those.
     Raises `TimeoutError`, `NotFound`."""
@@ -48,12 +64,12 @@ def wait(line: RemoteConnection, refs: Sequence[str], any_: bool, timeout: Durat
     finished: dict[str, Job] = {}
     pause = Pause(timeout)
     while True:
-        try:
-            finished.update({each.id: each for each in map(job, open_refs) if each.finished})
-        except NoAnswer:
-            raise
-        except StoreUnavailable:
-            pass  # the server's, which it asks again, as workers do
+        for ref in open_refs:
+            seen = if_there(partial(job, ref))
+            if seen is not None and seen.finished:
+                finished[ref] = seen
+            elif not any_:
+                break  # one that has not finished is enough to know
         open_refs = [ref for ref in open_refs if ref not in finished]
         if not open_refs or (any_ and finished):
             return list(finished.values())
@@ -94,7 +110,7 @@ def _events(
                     raise problem_of({**document, "hint": "", "status": 500})
                 has_begun = True
                 yield name, document
-    except NoAnswer:
+    except (NoAnswer, StoreLost):
         raise
     except StoreUnavailable:
         if not has_begun:

@@ -1,0 +1,74 @@
+"""Who waits over HTTP is told when the store will not come back, and waits on while it may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queuectl import Client, StoreUnavailable, places
+from queuectl.client import copying
+from queuectl.client.remote.client import RemoteClient
+from queuectl.client.remote.connection import RemoteConnection
+from queuectl.domain.errors import StoreLost
+from tests.web.service import Service
+from tests.workshop import PATIENCE_S, until
+
+AnyClient = Client | RemoteClient
+WAITS: dict[str, Callable[[AnyClient], Any]] = {
+    "wait": lambda client: client.wait("a"),
+    "any": lambda client: client.wait(["a", "b"], any=True),
+    "batch": lambda client: client.wait_batch("night"),
+    "follow": lambda client: list(client.follow("a")),
+}
+
+
+def move(service: Service, folder: Path) -> str:
+    copying.copy(
+        service.queue, str(folder / "new.db"), keep=False, replace=False, say=lambda _line: None, progress=None
+    )
+    return "has moved to"
+
+
+def remove(service: Service, folder: Path) -> str:
+    places.reset_store(service.db)
+    return "was removed"
+
+
+@pytest.mark.parametrize("lose", [move, remove])
+@pytest.mark.parametrize("kind", ["here", "afar"])
+def test_a_wait_on_a_store_that_is_lost_ends(service: Service, tmp_path: Path, lose: Any, kind: str) -> None:
+    for id in "ab":
+        service.enqueue(id=id, held=True, batch="night")
+    client: AnyClient = Client(service.db) if kind == "here" else Client.remote(service.url, service.tokens["full"])
+    threads = ThreadPoolExecutor(len(WAITS))
+    with client:
+        waits = {name: threads.submit(wait, client) for name, wait in WAITS.items()}
+        with pytest.raises(TimeoutError):
+            client.wait("a", timeout=0.5)  # the others have begun by now
+        why = lose(service, tmp_path)
+        told = {name: each.exception(PATIENCE_S) for name, each in waits.items()}
+    threads.shutdown(wait=False)  # who still waits does so until the server ends
+    assert {type(error) for error in told.values()} <= {StoreLost, *StoreLost.__subclasses__()}, told
+    assert all(why in str(error) for error in told.values()), told
+
+
+def test_a_wait_for_a_batch_goes_on_when_the_store_is_back(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    service.enqueue(id="a", batch="night")
+    really, asked = RemoteConnection.read, list[str]()
+
+    def read(self: RemoteConnection, *given: Any, **more: Any) -> bytes:
+        asked.append("")
+        if len(asked) == 2:
+            raise StoreUnavailable("the store is away")
+        return really(self, *given, **more)
+
+    monkeypatch.setattr(RemoteConnection, "read", read)
+    with Client.remote(service.url, service.tokens["full"]) as client, ThreadPoolExecutor(1) as thread:
+        waits = thread.submit(client.wait_batch, "night")
+        until(lambda: len(asked) > 2 or waits.done())
+        service.full.post("/api/v1/jobs/a/cancel")
+        assert waits.result(PATIENCE_S).is_done
