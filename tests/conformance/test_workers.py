@@ -31,7 +31,7 @@ from queuectl.domain.served import Served
 from queuectl.store.port import Store
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.sqlite.store import SqliteStore
-from queuectl.store.values import LEASE_S, Change, Output, Renewed, Superseded
+from queuectl.store.values import LEASE_S, REFUSED, Change, Output, Renewed, Superseded
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, an_end, claim_one, finish, record_one
 from tests.conformance.conftest import StoreFactory
 
@@ -579,12 +579,34 @@ def test_options_that_people_want_are_told_until_the_worker_has_taken_them(store
     store.request_options([grip.worker], {"queues": ["a"], "not_queues": []})
     wanted = {"slots": 2, "queues": ["a"], "not_queues": []}
     assert store.asked_of([grip.worker, "w~9"]) == {grip.worker: (None, wanted)}
-    store.take_options(grip, 2, Served(("a",)))
+    store.take_options(grip, 2, Served(("a",)), wanted)
     (row,) = store.workers()
     assert (row.slots, row.served) == (2, Served(("a",)))
     assert store.asked_of([grip.worker]) == {}
     with pytest.raises(Superseded):
-        store.take_options(grip._replace(epoch=grip.epoch + 1), 3, Served())
+        store.take_options(grip._replace(epoch=grip.epoch + 1), 3, Served(), {})
+
+
+def test_what_is_asked_while_a_worker_takes_options_stays_to_be_taken(store: Store) -> None:
+    grip = a_grip(store)
+    store.request_options([grip.worker], {"restart": True, "slots": 2})
+    ((_, asked),) = store.asked_of([grip.worker]).values()
+    store.request_options([grip.worker], {"slots": 3, "reload": True})  # before the worker has answered
+    store.take_options(grip, 2, Served(), asked, "no such release")
+    left = {"slots": 3, "reload": True, REFUSED: "no such release"}
+    assert store.asked_of([grip.worker]) == {grip.worker: (None, left)}
+
+
+def test_two_who_ask_a_worker_at_once_are_both_heard(store_factory: StoreFactory) -> None:
+    first, second = store_factory(), store_factory()
+    grip = a_grip(first)
+    asking = threading.Thread(target=second.request_options, args=([grip.worker], {"restart": True}))
+    with first.transaction():
+        first.request_options([grip.worker], {"slots": 2})
+        asking.start()
+        asking.join(0.2)
+    asking.join()
+    assert first.asked_of([grip.worker]) == {grip.worker: (None, {"slots": 2, "restart": True})}
 
 
 # --- leases ---------------------------------------------------------------------------------

@@ -1,8 +1,10 @@
-"""Which ends a dispatcher takes for part of a stop of everything."""
+"""Which ends a dispatcher takes for part of a stop of everything; what it keeps of what it is told twice."""
 
 from __future__ import annotations
 
 import signal
+import socket
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
@@ -10,9 +12,11 @@ import pytest
 
 from queuectl.domain.cause import Cause
 from queuectl.domain.job import Spec
+from queuectl.engine.channel import Channel
+from queuectl.engine.dispatch.inbox import Inbox
 from queuectl.engine.dispatch.link import Flight, Link
 from queuectl.engine.dispatch.pending import HOLD_S, Pending
-from queuectl.engine.protocol import End
+from queuectl.engine.protocol import Dropped, End, Started, Stuck, Welcome
 from queuectl.engine.signals import TOGETHER_S
 from tests.builders import NOON, ManualClock, a_job, a_worker
 
@@ -82,3 +86,21 @@ def test_other_ends_wait_for_no_stop(end: dict[str, Any]) -> None:
     pending.stop_signalled(0.0)
     pending.add_end(*entry, 0.1)
     assert (pending.ended, cause_of(entry[1])) == ([entry], end.get("cause"))
+
+
+def test_what_is_told_again_while_the_store_is_away_is_kept_once() -> None:
+    near, far = map(Channel, socket.socketpair())
+    link = Link(a_worker(), near)
+    jobs = [a_job(str(seq))._replace(seq=seq, lease=1) for seq in (1, 2)]
+    link.start(jobs, 0.0)
+    link.hello()
+    pending, crew = Pending(ManualClock()), SimpleNamespace(links=[link])
+    stopping = Mock(is_at_once=False)
+    inbox = Inbox(crew, pending, Mock(), Mock(), stopping, ManualClock(), Mock())  # type: ignore[arg-type]
+    far.send(Started(2, 1, NOON, 7, {}), Stuck(2, 1, "sleep"), Dropped(1, 1))
+    far.send(Stuck(2, 1, "sleep"), Dropped(1, 1), Welcome({"epoch": 1}))
+    inbox.receive()
+    (dropped, runs) = link.flights.values()
+    assert (pending.returned, pending.stuck) == ([(link, dropped)], [(link, runs)])
+    near.close()
+    far.close()

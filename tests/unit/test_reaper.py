@@ -90,6 +90,28 @@ def test_the_driven_is_left_alone(taken: Taken) -> None:
     assert not taken(0.0, {"epoch": 1, "driven": True, "silent": 1.0})
 
 
+def test_one_whose_line_to_a_living_dispatcher_has_broken_is_left_to_it_for_a_while(
+    store: SqliteStore, taken: Taken
+) -> None:
+    """Its dispatcher calls it again at once, unless it is frozen or has let go of it."""
+    (row,) = store.workers()
+    store.adopt(row, dispatcher=os.getppid())
+    theirs = Host(store.folder)
+    theirs.drive(row.id)
+    assert not taken(0.0, {"epoch": 2, "driven": False, "silent": 0.1})
+    theirs.let_go(row.id)
+    assert taken(1.0, {"epoch": 2, "driven": False, "silent": 1.1})
+
+
+def test_one_that_its_living_dispatcher_does_not_call_again_is_taken(store: SqliteStore, taken: Taken) -> None:
+    (row,) = store.workers()
+    store.adopt(row, dispatcher=os.getppid())
+    theirs = Host(store.folder)
+    theirs.drive(row.id)
+    assert taken(0.0, {"epoch": 2, "driven": False, "silent": 60.0})
+    theirs.let_go(row.id)
+
+
 def test_a_new_driver_in_the_store_has_time_to_connect(store: SqliteStore, taken: Taken) -> None:
     (row,) = store.workers()
     store.adopt(row, dispatcher=12)

@@ -215,8 +215,11 @@ class WorkStore(OpenStore, AlertStore, GateStore, Protocol):
     def asked_of(self, ids: Sequence[str]) -> dict[str, tuple[str | None, dict[str, Any]]]:
         """What people ask of these supervisors' workers: to stop, `graceful` or `now`, and to take other options."""
 
-    def take_options(self, grip: Grip, slots: int, served: Served, refused: str | None = None) -> None:
-        """Notes what a supervisor has now, and why it has `refused` what was asked for. Raises `Superseded`."""
+    def take_options(
+        self, grip: Grip, slots: int, served: Served, asked: Mapping[str, Any], refused: str | None = None
+    ) -> None:
+        """Notes what a supervisor has now, and why it has `refused` what was asked for. What was not `asked` yet when
+        the worker looked is still to be taken. Raises `Superseded`."""
 
     def note_waits(self, ids: Sequence[str], why: str | None) -> None:
         """Notes why these supervisors' worker starts nothing for now; None: it does."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import queuectl
 from queuectl.clock import boottime
@@ -20,6 +20,7 @@ from queuectl.engine.lease import Lease
 from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
 from queuectl.store.values import FIRST_EPOCH, Change, Renewed, Superseded, WorkerRow
+from queuectl.typed import Any
 from queuectl.wire.workers import SLOTS_MAX, WorkerOptions
 
 UNSTARTED_MAX_S = 0.2
@@ -68,16 +69,16 @@ class Crew:
         """Whether a supervisor of our own is missing."""
         return bool(self._vacant)
 
-    def go_on_with(self, options: WorkerOptions, refused: str | None = None) -> None:
-        """Takes other slots and queues, on record first, with why something else was `refused`. What runs is not
-        touched; `fill` starts what is missing, and supervisors that have no slots any more are dismissed. Raises
-        `StoreUnavailable`."""
+    def go_on_with(self, options: WorkerOptions, asked: Mapping[str, Any], refused: str | None = None) -> None:
+        """Takes other slots and queues, on record first, as was `asked`, with why something else was `refused`. What
+        runs is not touched; `fill` starts what is missing, and supervisors that have no slots any more are dismissed.
+        Raises `StoreUnavailable`."""
         own = [link for link in self.links if link.own and not (link.leaving or link.for_hooks)]
         places = places_for(options.slots, [*(link.place for link in own), *self._vacant])
         used = {place.first: place.used for place in places}
         with self._store.transaction():
             for link in own:
-                self._store.take_options(link.grip, used[link.place.first], options.served, refused)
+                self._store.take_options(link.grip, used[link.place.first], options.served, asked, refused)
         for link in own:
             link.row = link.row._replace(queues=options.queues, not_queues=options.not_queues)
             link.use(used[link.place.first])
@@ -217,7 +218,7 @@ class Crew:
         for link in self.links:
             for flight in link.flights.values():
                 is_late = flight.is_unstarted() and now - flight.sent_at > UNSTARTED_MAX_S
-                if is_late and flight.key != link.short_of_room_for:
+                if is_late and not flight.is_returned and flight.key != link.short_of_room_for:
                     link.drop(flight)
 
     def ask_back(self) -> None:

@@ -56,7 +56,7 @@ class Inbox:
                 self._take_start(link, message)
             case Dropped(seq, lease):
                 if flight := link.flights.get((seq, lease)):
-                    self._known.returned.append((link, flight))
+                    self._known.add_return(link, flight)
                     self._pace.stalled()
             case Stuck(seq, lease, what):
                 self._known.add_stuck(link, (seq, lease), what)
@@ -96,4 +96,6 @@ class Inbox:
             self._observe(
                 happenings.TakenOver(worker=link.row.id, running=sum(each.pid is not None for each in flights))
             )
-        self._known.returned += [(link, each) for each in flights if each.key in link.in_doubt and each.may_wait()]
+        for each in flights:
+            if each.key in link.in_doubt and each.may_wait():
+                self._known.add_return(link, each)

@@ -54,6 +54,8 @@ class Flight:
         self.end_sent: Cause | None = None
         self.stuck: str | None = None
         """What of it could not be ended, though it was to be."""
+        self.is_returned = False
+        """Whether its supervisor will not start it any more."""
 
     def may_wait(self) -> bool:
         """Whether it may still wait in its supervisor's line, for all we know."""

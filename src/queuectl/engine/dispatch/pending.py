@@ -86,12 +86,18 @@ class Pending:
             self.starts.append((link, flight))
         return flight
 
+    def add_return(self, link: Link, flight: Flight) -> None:
+        """An order will not be carried out. It may be told again while the store is away."""
+        if not flight.is_returned:
+            flight.is_returned = True
+            self.returned.append((link, flight))
+
     def add_stuck(self, link: Link, key: Key, what: str) -> None:
         """An execution could not be ended; `what` of it lives on."""
         flight = link.flights.get(key)
         if flight is not None and flight.result is None:
             flight.stuck = what
-            if flight.job.error != what:
+            if flight.job.error != what and (link, flight) not in self.stuck:
                 self.stuck.append((link, flight))
 
     def add_progress(self, link: Link, key: Key, text: str) -> None:

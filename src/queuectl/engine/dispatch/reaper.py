@@ -263,11 +263,12 @@ class Reaper:
 
     def _is_orphaned(self, row: WorkerRow, state: About, now: float) -> bool:
         """Whether nobody drives it, or is about to. A worker that has just taken it in the store may not have told it
-        yet.
+        yet; one whose line to it has just broken calls it again.
         """
         if state.get("epoch", row.epoch) == row.epoch:  # 0.1.0 does not say
             self._untold.pop((row.id, row.epoch), None)
-            return not state["driven"] or state["silent"] > self._silent_max_s()
+            is_driven = state["driven"] or (self._is_own_awake(row) and self._host.is_driven(row.id))
+            return not is_driven or state["silent"] > self._silent_max_s()
         return now - self._untold.setdefault((row.id, row.epoch), now) > HELLO_WITHIN_S
 
     def _silent_max_s(self) -> float:

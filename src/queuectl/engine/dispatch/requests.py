@@ -67,7 +67,7 @@ class Requests:
             wanted |= options
         wanted.pop(REFUSED, None)  # an answer of ours
         if wanted and self._stopping.has_begun:
-            self._refuse("it is stopping")
+            self._refuse(wanted, "it is stopping")
         elif wanted:
             self._take(wanted)
         self.unanswered = False
@@ -91,17 +91,17 @@ class Requests:
             refused = self._restart(options)
         elif wanted.get(RELOAD):
             refused = self._reload()
-        self._crew.go_on_with(options, refused)
+        self._crew.go_on_with(options, wanted, refused)
         if options != now:
             self._claiming.look_again()
             self._observe(happenings.WorkerSet(slots=options.slots, served=options.served))
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, wanted: dict[str, Any], why: str) -> None:
         """Answers without taking anything."""
         with self._store.transaction():
             for link in self._crew.links:
                 if link.own and not (link.leaving or link.for_hooks):
-                    self._store.take_options(link.grip, link.row.slots, self._crew.options.served, why)
+                    self._store.take_options(link.grip, link.row.slots, self._crew.options.served, wanted, why)
 
     def _restart(self, options: WorkerOptions) -> str:
         """Raises `MustRestart` if the installed release can go on; returns why it cannot."""

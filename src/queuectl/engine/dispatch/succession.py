@@ -83,10 +83,17 @@ class Succession:
             if self._crew.is_dead(link):
                 self._replace_dead(link)
             elif not link.leaving:
-                if not self._store.holds(link.grip):
-                    raise Superseded(f"worker {link.row.id} is driven by another process now")
-                if channel := self._host.dial(link.row.id):
+                self._check(link)
+                if not link.leaving and (channel := self._host.dial(link.row.id)):
                     link.go_on_over(channel)
+
+    def _check(self, link: Link) -> None:
+        """Raises `Superseded` if somebody else drives a supervisor now. One that the store was asked to forget, and has
+        forgotten, may leave."""
+        if not self._store.holds(link.grip):
+            if not link.dismissed or any(row.id == link.row.id for row in self._store.workers()):
+                raise Superseded(f"worker {link.row.id} is driven by another process now")
+            link.leave()
 
     def _replace_dead(self, link: Link) -> None:
         """A supervisor is dead: it left as told, or its jobs are settled and another one takes its place."""

@@ -76,19 +76,31 @@ class Workers(Session):
     def request_options(self, ids: Sequence[str], options: Mapping[str, Any]) -> None:
         for worker in sorted(ids):
             with self.transaction():
-                _, earlier = self.asked_of([worker]).get(worker, (None, {}))
-                earlier.pop(REFUSED, None)
                 text = "UPDATE {schema}.workers SET wanted = ? WHERE id = ?"
-                self._execute(text, [json.dumps({**earlier, **options}), worker])
+                self._execute(text, [json.dumps({**self._wanted_of(worker), **options}), worker])
                 self._announce()
 
-    def take_options(self, grip: Grip, slots: int, served: Served, refused: str | None = None) -> None:
-        answer = None if refused is None else json.dumps({REFUSED: refused})
+    def take_options(
+        self, grip: Grip, slots: int, served: Served, asked: Mapping[str, Any], refused: str | None = None
+    ) -> None:
         with self.transaction():
             self._check(grip)
+            wanted = self._wanted_of(grip.worker)
+            left = {name: value for name, value in wanted.items() if name not in asked or asked[name] != value}
+            answer = left if refused is None else {**left, REFUSED: refused}
             text = "UPDATE {schema}.workers SET slots = ?, queues = ?, not_queues = ?, wanted = ? WHERE id = ?"
-            self._execute(text, [slots, json.dumps(served.only), json.dumps(served.but), answer, grip.worker])
+            lists = [json.dumps(served.only), json.dumps(served.but)]
+            self._execute(text, [slots, *lists, json.dumps(answer) if answer else None, grip.worker])
             self._announce()
+
+    def _wanted_of(self, worker: str) -> dict[str, Any]:
+        """The options that people want a worker to take, without its answer to earlier ones. Nobody else changes them
+        until this transaction ends."""
+        text = f"SELECT wanted FROM {{schema}}.workers WHERE id = ? {self._dialect.locked}"
+        found = self._select(text, [worker])
+        wanted: dict[str, Any] = json.loads(found[0][0]) if found and found[0][0] else {}
+        wanted.pop(REFUSED, None)
+        return wanted
 
     def note_waits(self, ids: Sequence[str], why: str | None) -> None:
         with self.transaction():
