@@ -15,9 +15,11 @@ import psycopg
 import pytest
 
 from queuectl.client.facade import Client
+from queuectl.places import reset_store
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.shared.migrations import SQL_FOLDER, newest
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.wire.requests import parse_request
 from tests.compat.older import HERE, ON_POSTGRES, RELEASES, STATES, Release
 from tests.workshop import Workshop, open_workshop, until
 
@@ -105,6 +107,17 @@ def assert_migrates(client: Client) -> None:
     assert not client.store._behind  # type: ignore[attr-defined]
     assert client.migrate() == (now, now)
     assert {job.id: str(job.state) for job in client.find()} == STATES
+
+
+@pytest.mark.parametrize("name", ON_POSTGRES)
+def test_a_schema_of_an_older_release_can_be_reset(name: str, postgres_url: str, tmp_path: Path) -> None:
+    server, _, schema = postgres_url.partition("?schema=")
+    with psycopg.connect(server, autocommit=True) as db:
+        db.execute((HERE / "stores" / f"{name}.sql").read_text().replace("{schema}", schema).encode())
+    reset_store(postgres_url)
+    with closing(Client(PostgresStore(postgres_url, tmp_path))) as client:
+        assert client.find() == []
+        client.enqueue([parse_request({"command": "true"}, client.now())])
 
 
 @pytest.mark.parametrize("name", RELEASES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from queuectl import places
 from queuectl.client.backups import restore
 from queuectl.client.facade import Client
+from queuectl.client.placing import PREFIX
 from queuectl.domain.errors import Conflict, Invalid, StoreUnavailable
 from queuectl.domain.job import Job, JobState, Outcome
 from queuectl.domain.lifecycle import Ended, Started
@@ -128,8 +130,9 @@ def test_a_damaged_backup_changes_nothing(place: Places, tmp_path: Path) -> None
         assert all_of(client) == before
 
 
-def test_a_restore_that_is_cut_off_leaves_the_store_as_it_was(place: Places, tmp_path: Path) -> None:
-    address, file = place("sqlite"), tmp_path / "saved.db"
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_restore_that_is_cut_off_leaves_the_store_as_it_was(place: Places, tmp_path: Path, kind: str) -> None:
+    address, file = place(kind), tmp_path / "saved.db"
     with closing(opened(address)) as client:
         fill(client)
         enqueue(client, *({"command": "true"} for _ in range(1000)))
@@ -143,7 +146,47 @@ def test_a_restore_that_is_cut_off_leaves_the_store_as_it_was(place: Places, tmp
         restore(address, "ann", str(file), replace=True, progress=cut_off)
     with closing(opened(address)) as client:
         assert all_of(client) == before
-    assert [each.name for each in tmp_path.glob(".backup-*")] == []
+        (new,) = enqueue(client, {"command": "true"})
+        assert client.job(new.id).state is JobState.PENDING
+    assert [each.name for each in tmp_path.glob(".queuectl-*")] == []
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_what_was_paused_before_keeps_its_reason_in_a_restored_store(place: Places, tmp_path: Path, kind: str) -> None:
+    file, target = tmp_path / "saved.db", place(kind)
+    with closing(opened(place("sqlite"))) as client:
+        client.pause_queues("broken", reason="the disk is full")
+        client.pause_queues("slow", duration="1h", reason="until the night")
+        client.add_schedule("paused", every="1h", job={"command": "true"})
+        client.pause_schedule("paused", reason="not now")
+        client.add_schedule("fires", every="1h", job={"command": "true"})
+        client.backup(file)
+    back(target, file)
+    with closing(opened(target)) as restored:
+        found = {each.name: each.pause for each in restored.queues()} | {
+            each.name: each.pause for each in restored.schedules()
+        }
+        told = {name: (pause.reason, pause.until) for name, pause in found.items() if pause}
+        restored_from = (f"restored from {file}", None)
+        assert told == {
+            "broken": ("the disk is full", None), "slow": restored_from,
+            "paused": ("not now", None), "fires": restored_from,
+        }  # fmt: skip
+
+
+def test_the_next_backup_removes_what_a_killed_one_has_left(place: Places, tmp_path: Path) -> None:
+    left, held, fresh, others = (tmp_path / name for name in (f"{PREFIX}a", f"{PREFIX}b", f"{PREFIX}c", ".new-d"))
+    for folder in (left, held, fresh, others):
+        folder.mkdir()
+        (folder / "store.db").write_text("x")
+        if folder is not fresh:
+            os.utime(folder, (0, 0))
+    handle = os.open(held, os.O_RDONLY)
+    flock(handle, LOCK_EX)
+    with closing(opened(place("sqlite"))) as client:
+        client.backup(tmp_path / "saved.db")
+    os.close(handle)
+    assert [folder.exists() for folder in (left, held, fresh, others)] == [False, True, True, True]
 
 
 def test_a_backup_writes_over_nothing_unless_asked(place: Places, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from queuectl.wire.kinds import JsonObject
 from queuectl.wire.requests import parse_request
 from tests.builders import a_grip
 from tests.server import drop_schema, new_schema
+from tests.unit.test_json_everywhere import typed
 from tests.workshop import PATIENCE_S, until
 
 Places = Callable[[str], str]
@@ -271,6 +272,36 @@ def test_a_target_with_jobs_is_refused_unless_they_may_be_replaced(place: Places
     assert [job.id for job in copied.find(Selector())][:2] == ["done", "fails"]
     copied.close()
     source.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_copy_that_is_cut_off_leaves_what_it_was_to_replace(place: Places, kind: str) -> None:
+    source, to_url = opened(place("sqlite")), place(kind)
+    enqueue(source, *({"command": "true"} for _ in range(1000)))
+    with closing(opened(to_url)) as there:
+        fill(there)
+        before = all_of(there)
+
+    def cut_off(_done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        copying.copy(source, to_url, keep=False, replace=True, say=lambda _line: None, progress=cut_off)
+    with closing(opened(to_url)) as there:
+        assert all_of(there) == before
+        enqueue(there, {"command": "true"})
+    enqueue(source, {"id": "goes-on", "command": "true"})
+    source.close()
+
+
+def test_where_nobody_can_be_asked_replacing_a_store_wants_yes(tmp_path: Path) -> None:
+    db, to = tmp_path / "queuectl.db", tmp_path / "to.db"
+    assert typed(db, "enqueue --id new -- true")[0] == typed(to, "enqueue --id old -- true")[0] == 0
+    told = f"queuectl: all jobs of {to} would be removed; confirm with --yes\n"
+    assert typed(db, f"copy --to {to} --replace") == (2, "", told)
+    assert typed(to, "list --quiet")[1] == "old\n"
+    assert typed(db, f"copy --to {to} --replace --yes")[0] == 0
+    assert typed(to, "list --quiet")[1] == "new\n"
 
 
 def test_a_store_is_not_copied_onto_itself_by_another_name(place: Places, tmp_path: Path) -> None:

@@ -267,7 +267,7 @@ _ROWS = (
     Command(
         name="restore", group=SETUP, only_here="would remove the store under this server",
         help="replace the store by a backup", target="backup:restore", words="FILE", least=1, most=1,
-        options=(flag("--replace", "first remove what the store holds"), *ACT[:1]),
+        options=(flag("--replace", "take the place of what the store holds"), *ACT[:1]),
         description="Make the store from a file that `backup` has written; the kind of store may differ. No worker may "
         "be running. All queues are paused, so that you can look before anything starts: queue resume --all. Workers "
         "of the store as it was can report nothing to the new one.",
@@ -301,7 +301,7 @@ _ROWS = (
         options=(
             option("--to", "URL", "copy to this path or postgresql://…"),
             flag("--keep", "keep using the store here"),
-            flag("--replace", "first remove what the target store holds"),
+            flag("--replace", "take the place of what the target store holds"),
             *ACT[:1],
         ),
         description="Copy all jobs with their history, output and settings to another store, SQLite or PostgreSQL. "

@@ -103,8 +103,11 @@ def copy(call: Call) -> int:
     if not args.to:
         raise Invalid("copy needs a place to copy to", "write: queuectl copy --to postgresql://USER@HOST/DATABASE")
     with call.client() as client:
-        from_url = client.url
-        if not console.confirmed(f"stop all workers of {from_url} and copy it?", args.yes):
+        from_url, to_url = client.url, shown(args.to)
+        question = f"stop all workers of {from_url} and copy it"
+        question += f" in the place of all jobs of {to_url}?" if args.replace else "?"
+        unasked = f"all jobs of {to_url} would be removed" if args.replace else ""
+        if not console.confirmed(question, args.yes, unasked):
             return 1
         progress = console.progress("copied")
         left = [token.name for token in client.tokens() if token.name != OWN_NAME]
@@ -114,7 +117,6 @@ def copy(call: Call) -> int:
             )
         finally:
             console.progress_done()
-    to_url = shown(args.to)
     told = f"copied {counted(copied['jobs'], 'job')} to {to_url}, and compared"
     console.answer({"from": from_url, "to": to_url, "rows": copied}, to_url, told)
     if left:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 from queuectl import places
 from queuectl.client import schedules
 from queuectl.client.acting import note
-from queuectl.client.queues import PAUSE_ROW
+from queuectl.client.placing import become_one_file, folder_beside, replaced, sync
+from queuectl.client.queues import PAUSE_ROW, known_queues
 from queuectl.client.values import Progress
 from queuectl.client.workers import workers_of
-from queuectl.domain.errors import Conflict, Invalid, StoreLost, StoreUnavailable, SystemFailure
+from queuectl.domain.errors import Conflict, Invalid, StoreLost, StoreUnavailable
 from queuectl.store.port import Store
 from queuectl.store.shared.archive import TABLES, copy_tables
 from queuectl.store.sqlite.archive import SqliteArchive
@@ -49,7 +49,7 @@ def backup(store: Store, path: str, *, replace: bool, progress: Progress | None)
     if os.path.realpath(path) == os.path.realpath(store.address):
         raise Conflict(f"{path} is the store itself", "name another file")
     store.bring_up_to_date()
-    with _folder_beside(path) as folder:
+    with folder_beside(path) as folder:
         made = os.path.join(folder, "backup.db")
         places.prepare_target(made)
         with (
@@ -59,12 +59,10 @@ def backup(store: Store, path: str, *, replace: bool, progress: Progress | None)
             rows = copy_tables(source, target, progress)
         with closing(SqliteStore(made)) as copied:
             copied.take_back()
-        with closing(SqliteArchive(made)) as target:
-            target.become_one_file()
-        _sync(made)
+        become_one_file(made)
         size = os.path.getsize(made)
         os.replace(made, path)
-    _sync(os.path.dirname(path))
+    sync(os.path.dirname(path))
     return Saved(path, size, rows)
 
 
@@ -84,20 +82,9 @@ def restore(address: str, who: str, path: str, *, replace: bool, progress: Progr
         shutil.copyfile(path, copied)  # an older one is brought up to date, and the backup itself stays as it is
         _check(copied, path)
         _refuse_in_use(address, replace)
-        if places.is_server(address):
-            places.reset_store(address)
-            return _filled(address, copied, who, path, progress)
-        place = os.path.realpath(os.path.expanduser(address))
-        with _folder_beside(place) as beside:  # whatever goes wrong meanwhile, the store is as it was
-            made = os.path.join(beside, "restored.db")
-            rows = _filled(made, copied, who, path, progress)
-            with closing(SqliteArchive(made)) as target:
-                target.become_one_file()
-            _sync(made)
-            places.reset_store(place)
-            os.replace(made, place)
-        _sync(os.path.dirname(place))
-    return rows
+        _pause_all(copied, who, path)
+        with closing(places.open_archive(copied)) as source, source.locked(), replaced(address) as target:
+            return copy_tables(source, target, progress)
 
 
 def _check(copied: str, path: str) -> None:
@@ -112,25 +99,20 @@ def _check(copied: str, path: str) -> None:
         raise StoreUnavailable(f"{path} is damaged", hint) from None
 
 
-def _filled(address: str, copied: str, who: str, path: str, progress: Progress | None) -> dict[str, int]:
-    """Makes the store of a copy of the backup at `path`, and pauses everything in it."""
-    places.prepare_target(address)
-    with (
-        closing(places.open_archive(copied)) as source, closing(places.open_archive(address)) as target,
-        source.locked(), target.locked(),
-    ):  # fmt: skip
-        rows = copy_tables(source, target, progress)
-    with closing(places.open_store(address)) as store:
+def _pause_all(copied: str, who: str, path: str) -> None:
+    """Pauses everything in the copy of the backup at `path`, so that nothing ever starts in the store before. What was
+    paused until somebody resumes it keeps its reason."""
+    reason = f"restored from {path}"
+    with closing(SqliteStore(copied)) as store, store.transaction():
         assert PAUSE_ROW.function is not None
-        with store.transaction():
-            store.take_back()  # of a file that `backup` has not written
-            PAUSE_ROW.function(
-                store, who, names=[], all=True, duration=None, until=None, reason=f"restored from {path}"
-            )
-            for schedule in store.schedules():
-                schedules.pause(store, who, schedule.name, f"restored from {path}")
-            note(store, who, "Restored", path)
-    return rows
+        store.take_back()  # of a file that `backup` has not written
+        paused = {queue.name for queue in store.queues() if queue.pause and queue.pause.until is None}
+        if names := sorted(known_queues(store) - paused):
+            PAUSE_ROW.function(store, who, names=names, all=False, duration=None, until=None, reason=reason)
+        for schedule in store.schedules():
+            if schedule.pause is None:
+                schedules.pause(store, who, schedule.name, reason)
+        note(store, who, "Restored", path)
 
 
 def _refuse_in_use(address: str, replace: bool) -> None:
@@ -140,25 +122,3 @@ def _refuse_in_use(address: str, replace: bool) -> None:
     with closing(places.open_archive(address)) as target:
         if not replace and any(target.count(table) for table in TABLES):
             raise Conflict("the store is not empty", "restore into another one with --db, or write over it: --replace")
-
-
-@contextmanager
-def _folder_beside(path: str) -> Iterator[str]:
-    """A folder on the same file system, from which a file can be moved into its place."""
-    try:
-        folder = tempfile.mkdtemp(prefix=".backup-", dir=os.path.dirname(path))
-    except OSError as error:
-        raise SystemFailure(f"cannot write to {os.path.dirname(path)}: {error.strerror}") from None
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _sync(path: str) -> None:
-    """Syncs a file, or the names in a folder, to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -7,11 +7,12 @@ compared before it is committed; only then the source gets its pointer. A copy t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 from queuectl import places
 from queuectl.client.facade import Client
+from queuectl.client.placing import replaced
 from queuectl.client.values import Progress
 from queuectl.domain.errors import Conflict, Invalid, OperationFailed
 from queuectl.domain.job import JobState
@@ -27,7 +28,8 @@ def copy(
 ) -> dict[str, int]:
     """Copies everything. Returns the number of rows of each table. The source then points to the copy unless `keep`.
 
-    `replace` empties the target first. Raises `Conflict` and changes nothing if the target is not empty.
+    `replace`: it takes the place of what the target holds. Raises `Conflict` if the target is not empty otherwise. What
+    fails changes nothing.
     """
     places.refuse_missing(source.address)
     source.store.bring_up_to_date()
@@ -40,11 +42,21 @@ def copy(
             hint = "name another store, or empty this one with --replace"
             raise Conflict(f"the store {target_url} is not empty", hint)
     stop_workers(source, say)
-    if replace:
-        places.reset_store(to)
-        places.prepare_target(to)
-    with closing(places.open_archive(source.store.address)) as here, closing(places.open_archive(to)) as target:
-        return _copy(here, target, None if keep else target_url, progress)
+    with closing(places.open_archive(source.store.address)) as here, here.locked():
+        if here.running():
+            raise Conflict("a worker has started in between", "copy again")
+        with replaced(to) if replace else _there(to) as target:
+            copied = copy_tables(here, target, progress)
+        if not keep:
+            here.move_to(target_url)
+    return copied
+
+
+@contextmanager
+def _there(address: str) -> Iterator[Archive]:
+    """The store at this address, to fill in one transaction."""
+    with closing(places.open_archive(address)) as target, target.locked():
+        yield target
 
 
 def _refuse_short_leases(source: Client, to: str) -> None:
@@ -74,14 +86,3 @@ def stop_workers(source: Client, say: Callable[[str], None]) -> None:
             f"workers that are gone have claimed {counted(left, 'job')}",
             "let a worker settle them: queuectl worker start; then copy again",
         )
-
-
-def _copy(source: Archive, target: Archive, pointer: str | None, progress: Progress | None) -> dict[str, int]:
-    with source.locked():
-        if source.running():
-            raise Conflict("a worker has started in between", "copy again")
-        with target.locked():
-            copied = copy_tables(source, target, progress)
-        if pointer is not None:
-            source.move_to(pointer)
-    return copied

@@ -255,12 +255,17 @@ def _chosen(store: Store, names: Sequence[str], all: bool, known: bool = False) 
         raise Invalid("no queue given", "name queues, or say that all are meant")
     if all and names:
         raise Invalid("named queues and all queues exclude each other", "give one of them")
-    there = sorted({*(queue.name for queue in store.queues()), *(queue for queue, _ in store.counts())})
+    there = sorted(known_queues(store))
     for name in names:
         check_queue(name, "queue")
         if known and name not in there:
             raise _none(name, there)
     return there if all else list(dict.fromkeys(names))
+
+
+def known_queues(store: Store) -> set[str]:
+    """The names of all queues that exist."""
+    return {*(queue.name for queue in store.queues()), *(queue for queue, _ in store.counts())}
 
 
 _NAMES = Argument("names", NAME, default=(), spelled="QUEUE", many=True, told="the queues")

@@ -12,6 +12,7 @@ from psycopg.sql import Literal
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.connection import Line
 from queuectl.store.postgres.errors import translated
+from queuectl.store.postgres.schema import clear, find_home
 from queuectl.store.shared import migrations
 from queuectl.store.shared.archive import RECOUNT, SHUT_OUT, TABLES, Row, normal
 from queuectl.store.shared.limits import GATES_SCHEMA
@@ -47,6 +48,15 @@ class PostgresArchive:
         with translated(self._address), self._line.transaction(PATIENT, pipelined=False):
             self._run(f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE")
             yield
+
+    @contextmanager
+    def emptied(self) -> Iterator[None]:
+        """One transaction, which begins by removing everything. The store is another one from its end on."""
+        with translated(self._address):
+            home = find_home(self._line, self._address)
+            with self._line.transaction(PATIENT, pipelined=False):
+                clear(self._line, self._address, home)
+                yield
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -99,7 +109,8 @@ class PostgresArchive:
         for table, column in NUMBERED.items():
             newest = f"(SELECT max({column}) FROM {self._schema}.{table})"
             place = f"pg_get_serial_sequence('{self._schema}.{table}', '{column}')"
-            self._run(f"SELECT setval({place}, coalesce({newest}, 1), {newest} IS NOT NULL)")
+            # Never back: a transaction that fails takes its rows along, but not what it has set here.
+            self._run(f"SELECT setval({place}, greatest({newest}, nextval({place})))")
         self._is_filled = True
 
     def move_to(self, place: str) -> None:

@@ -212,16 +212,23 @@ def _may_not(address: Address, role: str, database: str, error: psycopg.Error) -
 
 def empty(line: Line, address: Address) -> None:
     """Removes everything from a store and gives it a new identity."""
-    schema = f'"{address.schema}"'
     home = find_home(line, address)
-    tables = [f"{schema}.{table}" for table in migrations.tables("postgres") if table != "meta"]
     with translated(address), line.transaction({}, pipelined=False):
-        line.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
-        line.execute(f"DROP FUNCTION IF EXISTS {schema}.moved CASCADE")
-        sizes = line.fetch("SELECT pg_total_relation_size(of) FROM unnest(%s::regclass[]) AS of", [tables])
-        large = [table for table, (size,) in zip(tables, sizes, strict=True) if size > DELETED_BYTES_MAX]
-        if large:
-            line.execute(f"TRUNCATE {', '.join(large)}")
-        line.execute("; ".join(f"DELETE FROM {table}" for table in tables if table not in large))
-        line.execute(f"DELETE FROM {schema}.meta WHERE name = 'moved to'")
-        _remember(line, address, {"store_id": ids.random_id(16), "home": home})
+        clear(line, address, home)
+
+
+def clear(line: Line, address: Address, home: str) -> None:
+    """The same within the caller's transaction, also for a store of an older release."""
+    schema = f'"{address.schema}"'
+    known = [f"{schema}.{table}" for table in migrations.tables("postgres") if table != "meta"]
+    found = line.fetch("SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL", [known])
+    tables = [name for (name,) in found]
+    line.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
+    line.execute(f"DROP FUNCTION IF EXISTS {schema}.moved CASCADE")
+    sizes = line.fetch("SELECT pg_total_relation_size(of) FROM unnest(%s::regclass[]) AS of", [tables])
+    large = [table for table, (size,) in zip(tables, sizes, strict=True) if size > DELETED_BYTES_MAX]
+    if large:
+        line.execute(f"TRUNCATE {', '.join(large)}")
+    line.execute("; ".join(f"DELETE FROM {table}" for table in tables if table not in large))
+    line.execute(f"DELETE FROM {schema}.meta WHERE name = 'moved to'")
+    _remember(line, address, {"store_id": ids.random_id(16), "home": home})

@@ -1,0 +1,98 @@
+"""Fills a store that takes the place of another one. What was there stays until the new one is whole."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from queuectl import places
+from queuectl.domain.errors import SystemFailure
+from queuectl.store.shared.archive import Archive
+from queuectl.store.sqlite.archive import SqliteArchive
+from queuectl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from queuectl.store.postgres.archive import PostgresArchive
+
+
+PREFIX = ".queuectl-new-"
+HELD_WITHIN_S = 60.0
+
+
+@contextmanager
+def replaced(address: str) -> Iterator[Archive]:
+    """An empty store to fill, in one transaction. Afterwards it stands at this address, and is another store than the
+    one before. After an error the store there is as it was."""
+    if places.is_server(address):
+        places.prepare_target(address)
+        with closing(places.open_archive(address)) as target:
+            if TYPE_CHECKING:
+                assert isinstance(target, PostgresArchive)
+            with target.emptied():
+                yield target
+        return
+    place = places.file_of(address)
+    with folder_beside(place) as folder:
+        made = os.path.join(folder, "store.db")
+        places.prepare_target(made)
+        with closing(SqliteArchive(made)) as new, new.locked():
+            yield new
+        become_one_file(made)
+        places.reset_store(place)
+        os.replace(made, place)
+    sync(os.path.dirname(place))
+
+
+@contextmanager
+def folder_beside(path: str) -> Iterator[str]:
+    """A folder on the same file system, from which a file can be moved into its place. Those of processes that were
+    killed are removed."""
+    around = os.path.dirname(path)
+    try:
+        folder = tempfile.mkdtemp(prefix=PREFIX, dir=around)
+    except OSError as error:
+        raise SystemFailure(f"cannot write to {around}: {error.strerror}") from None
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        _sweep(around, os.stat(handle).st_mtime)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def _sweep(around: str, now: float) -> None:
+    """Removes our folders that nobody holds, unless they are so new that their process may be about to."""
+    for left in Path(around).glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            handle = os.open(left, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                found = os.stat(handle)
+                if found.st_uid == os.geteuid() and now - found.st_mtime > HELD_WITHIN_S:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(handle)
+
+
+def become_one_file(path: str) -> None:
+    """Puts all of a store that nobody else has open into its file alone, on disk."""
+    with closing(SqliteArchive(path)) as made:
+        made.become_one_file()
+    sync(path)
+
+
+def sync(path: str) -> None:
+    """Syncs a file, or the names in a folder, to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
