@@ -46,6 +46,13 @@ def _patterns(value: object, key: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in str(value).split(",") if part.strip())
 
 
+def _check_patterns(text: str) -> None:
+    for part in _patterns(text, "env-capture"):
+        if "=" in part or len(part.split()) > 1:
+            hint = "put commas between their names, e.g. PATH,LC_*; a value is given with a job: --env NAME=VALUE"
+            raise Invalid(f"env-capture {part!r} is not a variable", hint)
+
+
 class Setting(NamedTuple):
     """One row. `parse(text, name)` returns the value or raises `Invalid`; `default` is text too.
 
@@ -181,6 +188,8 @@ class Settings:
         """Raises `Invalid` if `text` is not a value of the setting, or lacks a unit that it needs."""
         if (name, text) == ("backoff-initial", "backoff-base"):
             return
+        if name == "env-capture":
+            _check_patterns(text)  # one of an earlier release is still read
         value, least_s = SETTINGS[name].parse(text, name), SETTINGS[name].least_bare_s
         if least_s is not None:
             check_unit(name, text, value, least_s)

@@ -266,6 +266,16 @@ def test_every_closed_gate_is_told_the_most_decisive_first(shop: Shop) -> None:
     assert [gate.code for gate in shop.explain("c").gates] == ["held", "paused"]
 
 
+def test_the_next_in_line_says_that_every_slot_is_busy(shop: Shop) -> None:
+    grip = shop.worker()
+    shop.add("a", "b", "c")
+    assert shop.told("a") == ["next in line"]
+    shop.start(grip)
+    (gate,) = shop.explain("c").gates
+    assert (gate.code, gate.reason, gate.told) == ("next", "next in line", "next in line; all 2 slots busy")
+    assert gate.fix == "queuectl worker start"
+
+
 def test_jobs_of_a_closed_queue_are_in_nobodys_way(shop: Shop) -> None:
     shop.worker()
     shop.add("a", "b", queue="q")

@@ -45,12 +45,35 @@ def test_a_second_ctrl_c_gives_the_running_command_back(terminal: Terminal) -> N
     assert (job["state"], job["attempts"], job["lost"]) == ("pending", 0, 0)
 
 
+def test_a_worker_told_to_stop_by_a_signal_is_counted_on_no_more(terminal: Terminal) -> None:
+    worker = terminal.worker("--name night")
+    terminal.good("queuectl enqueue --id a -c 'touch started; while ! test -e go; do sleep 0.05; done'")
+    eventually(lambda: (terminal.folder / "started").exists(), "the command runs")
+    worker.send_signal(signal.SIGTERM)
+    eventually(lambda: "night (stopping)" in terminal.good("queuectl worker list").out, "others see that it stops")
+    assert terminal.good("queuectl status --check").err == "all well\n", "nothing waits"
+    unserved = "no live worker serves queue default; start one with: queuectl worker start\n"
+    assert terminal.good("queuectl enqueue --id b -- true").err == unserved
+    assert "no live worker serves queue" in terminal.good("queuectl explain b").out
+    assert terminal.type("queuectl status --check").out == "no live worker serves queue default\n"
+    assert terminal.good("queuectl worker start --detach --if-none --name day").out == "started 1 worker(s)\n"
+    eventually(lambda: terminal.job("b")["state"] == "completed", "the next worker takes it")
+    assert terminal.states() == {"a": "processing", "b": "completed"}
+    (terminal.folder / "go").touch()
+    assert worker.wait(60) == 0
+
+
 def test_worker_stop_from_another_terminal(terminal: Terminal) -> None:
     worker = terminal.worker("--name night")
     terminal.good("queuectl enqueue --id a -c 'touch started; while ! test -e go; do sleep 0.05; done'")
     eventually(lambda: (terminal.folder / "started").exists(), "the command runs")
-    stopping = terminal.background("queuectl worker stop 2>&1")
+    stopping, named = (
+        terminal.background("queuectl worker stop 2>&1"),
+        terminal.background("queuectl worker stop 'n*' 2>&1"),
+    )
     eventually(lambda: terminal.good("queuectl worker list --json").json[0]["stopping"], "it is asked to stop")
+    assert named.stdout is not None
+    assert named.stdout.readline().endswith("end them with: queuectl worker stop 'n*' --now\n")
     (terminal.folder / "go").touch()
     waiting = "waiting for 1 running command; end them with: queuectl worker stop --now\n"
     assert stopping.communicate(timeout=60)[0] == f"{waiting}stopped night\n"

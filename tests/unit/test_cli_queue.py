@@ -60,7 +60,9 @@ def test_a_pause_of_all_queues_makes_no_store(db: Path) -> None:
         ("queue pause q --for 1h --until 18:00", 2), ("queue resume q", 3), ("queue show q", 3),
         ("lock set l", 2), ("lock set l 0", 2), ("lock set l 1 units=a", 2), ("lock set l units=,", 2),
         ("lock set l units=none", 2),
-        ("lock set l 1 env=QUEUECTL_X", 2), ("lock set l 1 2", 2), ("lock show l", 3), ("lock delete l", 3),
+        ("lock set l 1 env=QUEUECTL_X", 2), ("lock set l env=PATH", 2), ("lock set l 1 env=LD_PRELOAD", 2),
+        ("lock set l 1 2", 2), ("lock show l", 3),
+        ("lock delete l", 3),
         ("lock delete used", 4), ("enqueue --lock used=2 -- true", 2),
     ],
 )  # fmt: skip
@@ -75,7 +77,14 @@ def test_a_lock_that_gets_too_small_for_a_job_says_so(db: Path) -> None:
     typed(db, "enqueue --lock gpu=2 -- true")
     code, out, err = typed(db, "lock set gpu 1")
     assert (code, out) == (0, "gpu: 1 unit\n")
-    assert err == "a job waits for 2 units of lock gpu, and does not start with fewer\n"
+    assert err.splitlines(keepends=True)[1] == "a job waits for 2 units of lock gpu, and does not start with fewer\n"
+    assert typed(db, "lock set gpu 2") == (0, "gpu: 2 units\n", "")
+
+
+def test_units_that_lose_their_names_are_told(db: Path) -> None:
+    typed(db, "lock set gpu units=x,y")
+    lost = "its units are numbered from 0 now; their names were x,y\n"
+    assert typed(db, "lock set gpu 4") == (0, "gpu: 4 units\n", lost)
     assert typed(db, "lock set gpu 2") == (0, "gpu: 2 units\n", "")
 
 

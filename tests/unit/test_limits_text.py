@@ -40,7 +40,7 @@ def test_units_are_named_in_order_and_may_come_twice() -> None:
 
 def test_the_variable_of_units_is_not_one_of_queuectls_own() -> None:
     assert check_variable("CUDA_VISIBLE_DEVICES", "env") == "CUDA_VISIBLE_DEVICES"
-    for wrong in ("", "1A", "A B", "A=B", "QUEUECTL_JOB_ID"):
+    for wrong in ("", "1A", "A B", "A=B", "QUEUECTL_JOB_ID", "PATH", "HOME", "LC_ALL"):
         with pytest.raises(Invalid, match="env"):
             check_variable(wrong, "env")
 

@@ -97,3 +97,10 @@ def test_a_short_retention_needs_its_unit(name: str, text: str) -> None:
 )  # fmt: skip
 def test_a_duration_is_shown_with_its_unit(name: str, text: str, shown: str) -> None:
     assert Settings({name: text}).text(name) == shown
+
+
+@pytest.mark.parametrize("text", ["A B", "PATH,A=B", "PATH LANG"])
+def test_what_is_no_list_of_variables_is_refused_but_read_where_it_is_stored(text: str) -> None:
+    with pytest.raises(Invalid, match="is not a variable"):
+        Settings({}).check("env-capture", text)
+    assert Settings({"env-capture": text})["env-capture"]

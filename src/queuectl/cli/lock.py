@@ -10,7 +10,11 @@ from queuectl.client import locks
 from queuectl.client.locks import LOCK, LockView
 from queuectl.client.queues import parse_settings
 from queuectl.domain.limits import Hold, numbered
+from queuectl.typed import TYPE_CHECKING
 from queuectl.wire.words import age, counted
+
+if TYPE_CHECKING:
+    from queuectl.client.facade import Client
 
 COLUMNS = (
     Column("LOCK", least=8), Column("HELD", right=True), Column("WAITING", right=True),
@@ -25,19 +29,32 @@ def set_units(call: Call) -> int:
     settings = parse_settings([word for word in words if "=" in word], dict.fromkeys(locks.KEYS))
     given = locks.read_words([word for word in words if "=" not in word], settings)
     with call.client() as client:
+        names = _names(client, name) if "capacity" in given else ()
         done = client.do(locks.SET, name=locks.SET.arguments[0].read(name, "lock"), **given)
     told = f"{done.name}: {_units(done)}{f', env={done.env}' if done.env else ''}"
     call.console.answer(LOCK.json(done), done.name, told)
+    if names:
+        text = f"its units are numbered from 0 now; their names were {','.join(names)}"
+        call.console.note(text, "units_numbered")
     if done.needed > done.capacity:
         text = f"a job waits for {done.needed:,} units of lock {done.name}, and does not start with fewer"
         call.console.note(text, "lock_too_small")
     return 0
 
 
+def _names(client: Client, name: str) -> Sequence[str]:
+    """The names that somebody gave a lock's units; empty if they are numbered."""
+    return next((lock.units for lock in client.do(locks.LIST) if lock.name == name and _is_named(lock)), ())
+
+
 def _units(lock: LockView) -> str:
     """The names of the units, if somebody gave them names."""
     count = counted(lock.capacity, "unit")
-    return count if tuple(lock.units) == numbered(lock.capacity) else f"{count}: {','.join(lock.units)}"
+    return f"{count}: {','.join(lock.units)}" if _is_named(lock) else count
+
+
+def _is_named(lock: LockView) -> bool:
+    return tuple(lock.units) != numbered(lock.capacity)
 
 
 def print_all(call: Call, found: Sequence[LockView], now: float) -> None:

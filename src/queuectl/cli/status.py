@@ -149,10 +149,9 @@ def _findings(call: Call, client: Client, max_wait: float, dead_within: float) -
         message = "no live worker" + (f", and {counted(waiting, 'job')} not finished" if waiting else "")
         yield Finding(PROBLEM, "no_worker", message, call.command("worker start"))
     else:
-        busy = [
-            queue for queue, counts in found.queues.items() if any(counts[s] for s in JobState if s not in FINISHED)
-        ]
-        for queue in client.unserved(busy):
+        waits = set(JobState) - FINISHED - {JobState.PROCESSING}
+        used = [queue for queue, counts in found.queues.items() if any(counts[state] for state in waits)]
+        for queue in client.unserved(used):
             what = f"no live worker serves queue {queue}"
             fix = call.command(f"worker start --queue {queue}")
             yield Finding(PROBLEM, "queue_unserved", what, fix)

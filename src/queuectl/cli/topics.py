@@ -70,6 +70,7 @@ NOTES = (
     ("no_jobs", "nothing matches"),
     ("missing", "a folder, file, program or user of a new job does not exist here"),
     ("lock_too_small", "lock set: a job needs more units than the lock has now"),
+    ("units_numbered", "lock set: a lock's units have numbers now instead of their names"),
     ("no_batch", "batch list: there is no batch yet"),
     ("no_lock", "no lock is set or used"),
     ("no_schedule", "there is no schedule yet"),

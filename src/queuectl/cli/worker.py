@@ -120,6 +120,8 @@ def _started(call: Call, name: str, slots: int) -> None:
 
 def stop(call: Call) -> int:
     """Asks workers to stop and waits until they have; drives supervisors that have lost their dispatcher."""
+    import shlex
+
     console = call.console
     with call.client() as client:
         how = {"now": call.args.now, "all_hosts": call.args.all_hosts}
@@ -133,7 +135,8 @@ def stop(call: Call) -> int:
             return 0
         running = sum(len(worker.running) for worker in asked)
         if running and not call.args.now:
-            at_once = call.command("worker stop --now")
+            again = [*call.words, *(["--all-hosts"] if call.args.all_hosts else []), "--now"]
+            at_once = call.command(f"worker stop {shlex.join(again)}")
             console.note(f"waiting for {counted(running, 'running command')}; end them with: {at_once}", "waiting")
         if orphans := [worker for worker in asked if worker.orphaned]:
             with client.driving(orphans, now=call.args.now) as guardian:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from queuectl.client.acting import note
 from queuectl.client.documents import SETTING, SettingView
 from queuectl.client.operation import ADMINISTRATION, SETUP, Argument, Command, Kind, plain
@@ -56,10 +58,18 @@ def set_value(store: Store, who: str, name: str, value: str) -> SettingView:
     settings(store).check(name, value)
     if name == "lease-ttl" and store.shared_by_machines and Settings({name: value})[name] < LEASE_MIN_S:
         raise Invalid(f"lease-ttl must be at least {LEASE_MIN_S:g}s on PostgreSQL, not {value!r}")
+    if name == "shell" and not store.shared_by_machines:
+        _check_shell(value)
     with store.transaction():
         store.set_config(name, value)
         note(store, who, "SettingSet", f"{name}={'***' if SETTINGS[name].is_secret else value}")
     return view(store, who, name)
+
+
+def _check_shell(path: str) -> None:
+    """Raises `Invalid` for the path of no program. A name without a folder is looked for where a job's PATH says."""
+    if os.path.isabs(path) and not (os.path.isfile(path) and os.access(path, os.X_OK)):
+        raise Invalid(f"shell {path} is not a program on this machine", "e.g. /bin/bash")
 
 
 SET = plain(

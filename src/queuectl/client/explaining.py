@@ -113,6 +113,9 @@ class _Explaining:
             case Code.BUSY:
                 waits = self._around.slots(queue).waits
                 return gate._replace(told=gate.reason, fix=None if waits else "queuectl worker start")
+            case Code.NEXT if (slots := self._around.slots(queue)).busy >= slots.all:
+                told = f"{gate.reason}; {slots.in_words} busy"
+                return gate._replace(told=told, fix="queuectl worker start")
             case _:
                 return gate._replace(told=gate.reason)
 

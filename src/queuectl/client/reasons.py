@@ -105,7 +105,7 @@ class Listing:
                 for each in self.live
                 if not (each.stopping or each.orphaned)
             ]
-        return [worker for worker in self.live if serves(worker, queue) and not worker.stopping]
+        return [worker for worker in self.live if serves(worker, queue)]
 
     def slots(self, queue: str) -> Slots:
         if queue not in self._slots:

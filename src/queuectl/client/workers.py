@@ -109,9 +109,9 @@ def _in_slots(row: WorkerRow, claimed: Sequence[Job]) -> int:
 
 
 def serves(worker: WorkerView, queue: str) -> bool:
-    """Whether a worker takes jobs of a queue."""
+    """Whether a worker takes jobs of a queue. One that is stopping takes none any more."""
     is_there = worker.condition in (Condition.DRIVEN, Condition.UNKNOWN)
-    return is_there and worker.served.has(queue)
+    return is_there and not worker.stopping and worker.served.has(queue)
 
 
 def is_of_here(worker: WorkerView) -> bool:

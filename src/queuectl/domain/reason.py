@@ -63,6 +63,10 @@ class Slots(NamedTuple):
     busy: int
     waits: str | None = None
 
+    @property
+    def in_words(self) -> str:
+        return "the only slot" if self.all == 1 else f"all {self.all} slots"
+
 
 class Facts(Protocol):
     """What is known of a job's surroundings. Each is asked for only if the job itself does not explain it."""
@@ -210,8 +214,7 @@ def _in_line(slots: Slots, ahead: int | None, most: int, is_alone: bool) -> Gate
     words = f"{ordinal(place)} in line" if ahead <= most else f"over {most:,} before it"
     if slots.busy < slots.all:
         return Gate(Code.LINE, words, width=slots.all, place=place)
-    which = "the only slot" if slots.all == 1 else f"all {slots.all} slots"
-    return Gate(Code.BUSY, f"{which} busy, {words}", width=slots.all, place=place)
+    return Gate(Code.BUSY, f"{slots.in_words} busy, {words}", width=slots.all, place=place)
 
 
 def named(jobs: Sequence[str], most: int = NAMED_MAX) -> str:

@@ -215,6 +215,9 @@ class WorkStore(OpenStore, AlertStore, GateStore, Protocol):
     def asked_of(self, ids: Sequence[str]) -> dict[str, tuple[str | None, dict[str, Any]]]:
         """What people ask of these supervisors' workers: to stop, `graceful` or `now`, and to take other options."""
 
+    def request_stop(self, ids: Sequence[str], how: str) -> None:
+        """Asks supervisors to stop, or notes that they do: `graceful` or `now`. They find it in `asked_of`."""
+
     def take_options(
         self, grip: Grip, slots: int, served: Served, asked: Mapping[str, Any], refused: str | None = None
     ) -> None:
@@ -326,9 +329,6 @@ class PeopleStore(
 
     def seen(self, ids: Sequence[str]) -> dict[str, float]:
         """When each of these live supervisors was last heard of: now if its lock shows it, else at its last renewal."""
-
-    def request_stop(self, ids: Sequence[str], how: str) -> None:
-        """Asks supervisors to stop: `graceful` or `now`. They find it in `asked_of`."""
 
     def request_options(self, ids: Sequence[str], options: Mapping[str, Any]) -> None:
         """Asks supervisors' worker to take other options. It finds them in `asked_of`."""

@@ -15,6 +15,8 @@ REASON_MAX = 1000
 """Characters of a pause's reason that are kept."""
 RATE = r"[0-9]{1,5}/[0-9]*[0-9.a-zA-Z]+(,even)?"
 VARIABLE = r"[A-Za-z_][A-Za-z0-9_]{0,127}"
+NEEDED = frozenset({"HOME", "IFS", "LANG", "LOGNAME", "PATH", "PWD", "SHELL", "TMPDIR", "TZ", "USER"})
+"""Variables that commands cannot do with a list of units in."""
 _RATE_HINT = "write it as 10/s, 100/h, 5/15m, or with ,even to space the starts"
 _SIZES = ((86400, "d"), (3600, "h"), (60, "m"))
 
@@ -63,6 +65,8 @@ def check_variable(value: object, key: str) -> str:
         raise Invalid(f"{key} {shown(value)} is not a variable's name", "A-Z a-z 0-9 _, the first not a digit")
     if name.startswith("QUEUECTL_"):
         raise Invalid(f"{key} must not begin with QUEUECTL_", "commands see those already")
+    if name in NEEDED or name.startswith(("LD_", "LC_")):
+        raise Invalid(f"{key} must not be {name}", "commands need that variable as it is")
     return name
 
 

@@ -68,8 +68,7 @@ class Dispatcher:
         """`wards`: see `Reaper`. `unfinished`: a stop to go on with once the commands of before are taken over."""
         self._store = store
         self._options = options
-        self._clock = clock
-        self._host = host
+        self._clock, self._host = clock, host
         self._wakeup, self._observe = wakeup, observe
         self._settings = Settings(store.config())
         self.pace = Pace(clock)
@@ -124,6 +123,7 @@ class Dispatcher:
             self.exit_code = StoreUnavailable.exit_code
         self._known.stop_signalled(self._clock.monotonic())
         self._stopping.signalled(name)
+        self._requests.unanswered = True  # there, the store is told
 
     # --- one step ---------------------------------------------------------------------------
 

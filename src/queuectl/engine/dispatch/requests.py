@@ -53,9 +53,11 @@ class Requests:
         """Does what is asked for now. Raises `StoreUnavailable`, and `MustRestart`."""
         self.unanswered = True
         own = [link.row.id for link in self._crew.links if link.own]
-        found = self._store.asked_of(own).values()
+        asked_of = self._store.asked_of(own)
+        found = asked_of.values()
         for how in {stop for stop, _ in found if stop}:
             self._stopping.begin(how, "worker stop")
+        self._tell_of_stop([id for id in own if id not in asked_of or asked_of[id][0] is None])
         for link in self._crew.links:
             asked = set(self._store.cancel_requests(link.row.id)) if link.flights else ()
             for flight in link.flights.values():
@@ -71,6 +73,13 @@ class Requests:
         elif wanted:
             self._take(wanted)
         self.unanswered = False
+
+    def _tell_of_stop(self, untold: list[str]) -> None:
+        """Notes in the store that a stop has begun which nobody asked for there, as after a signal: until its commands
+        have ended, others must not count on this worker. `untold`: the supervisors for which the store knows of none.
+        """
+        if untold and self._stopping.has_begun and self._stopping.begun and self._crew.has_flights:
+            self._store.request_stop(untold, self._stopping.begun.how)
 
     def _give_back_limited(self) -> None:
         """Gives back what waits for a slot though its queue has got a limit since: nothing limited is held ahead."""
