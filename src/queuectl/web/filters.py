@@ -37,6 +37,19 @@ class Filter(NamedTuple):
     def has(self, name: str, value: str) -> bool:
         return value in self.given.get(name, ())
 
+    def beyond(self, fields: Collection[str]) -> list[tuple[str, str]]:
+        """What a form with one field for each of these (all for `state`) cannot show."""
+        return [
+            (name, value)
+            for name in KEYS
+            if (values := self.given.get(name, ()))
+            for value in (values if name not in fields else () if name == "state" else values[1:])
+        ]
+
+    def shown(self, fields: Collection[str]) -> bool:
+        """Whether one of these fields has a value."""
+        return any(name in fields for name in self.given)
+
     def query(self, **more: str | int) -> str:
         """The filter and `more` as the query of a URL."""
         pairs = [(name, value) for name, values in self.given.items() for value in values]
@@ -75,8 +88,11 @@ def of_query(query: str, orders: Collection[str] = (), sizes: Sequence[int] = ()
     given: dict[str, tuple[str, ...]] = {}
     view: dict[str, str] = {}
     for name, value in parse_qsl(query):
-        if name in KEYS and (value := value.strip()) and value not in given.get(name, ()):
-            given[name] = (*given.get(name, ()), value) if name in REPEATED else (value,)
+        if name in REPEATED:
+            if several := [part.strip() for part in value.split(",") if part.strip()]:
+                given[name] = tuple(dict.fromkeys((*given.get(name, ()), *several)))
+        elif name in KEYS and value.strip():
+            given[name] = (value.strip(),)
         elif (name == "sort" and value.removeprefix("-") in orders) or (name == "size" and value in map(str, sizes)):
             view[name] = value
     return Filter(given, view.get("sort", ""), int(view.get("size", size)), view)

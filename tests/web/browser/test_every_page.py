@@ -105,3 +105,20 @@ def test_the_list_of_keys_and_the_login_are_accessible(open_page: OpenPage, serv
     page.context.clear_cookies()
     page.goto(f"{server.url}/login")
     look_at(page)
+
+
+def test_the_longest_names_fit_a_phone(open_page: OpenPage, server: Service) -> None:
+    long = {key: key[0] * 128 for key in ("queue", "batch", "id")}
+    server.enqueue(**long, tags=["t" * 128], locks=["l" * 128], held=True)
+    server.enqueue(id="after", depends_on=[long["id"]])
+    server.queue.add_schedule("s" * 64, {"command": "true", "queue": long["queue"], "held": True}, every="5m")
+    server.queue.run_schedule("s" * 64)
+    page = open_page("/jobs", width=PHONE, height=HEIGHT, allowed=("404 (Not Found)",))
+    for path in (
+        f"/jobs/{long['id']}", f"/jobs/{'n' * 128}", "/jobs/after", f"/jobs?queue={long['queue']}&schedule={'s' * 64}",
+        f"/queues/{long['queue']}", f"/batches/{long['batch']}", f"/locks/{'l' * 128}", f"/schedules/{'s' * 64}",
+        f"/enqueue?clone={long['id']}", "/queues", "/schedules", "/locks", "/batches",
+    ):  # fmt: skip
+        page.goto(f"{server.url}{path}")
+        expect(page.locator("h1")).to_be_visible()
+        fits(page)

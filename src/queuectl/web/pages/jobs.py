@@ -57,6 +57,11 @@ class Listing(NamedTuple):
     error: Invalid | None = None
 
     @property
+    def numbers(self) -> dict[str, str]:
+        """The counts as they are shown."""
+        return {state.value: f"{number:,}" for state, number in self.counts.items()}
+
+    @property
     def words(self) -> list[str]:
         """What the search proposes: the tags of the jobs on the page, and all queues."""
         tags = {tag for job in self.jobs for tag in job.tags}

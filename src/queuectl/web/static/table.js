@@ -157,3 +157,12 @@ document.addEventListener("swap", ({ target, detail: fresh }) => {
   if (total) pager.querySelector("[data-total]")?.replaceWith(total);
   fresh.querySelector(".pager").replaceWith(pager);
 });
+
+// The numbers of the wanted queues by state, which no snapshot tells.
+document.addEventListener("fresh", () => {
+  const counts = JSON.parse(table.querySelector("[data-counts]")?.dataset.counts ?? "{}");
+  for (const each of document.querySelectorAll("[data-own]")) {
+    const text = counts[each.dataset.own];
+    if (text !== undefined && each.textContent !== text) each.textContent = text;
+  }
+});
