@@ -9,7 +9,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from zoneinfo import TZPATH, ZoneInfo, ZoneInfoNotFoundError
 
-from queuectl.domain.errors import Invalid, SystemFailure
+from queuectl.domain.errors import Invalid, QueuectlError, SystemFailure
 
 UTC_NAMES = frozenset({"UTC", "Etc/UTC", "UCT", "Etc/UCT", "Zulu", "Etc/Zulu", "Universal", "Etc/Universal"})
 """Names of the zone that needs no data."""
@@ -37,6 +37,14 @@ def zone(name: str) -> tzinfo:
 
     meant = near(name, _names())
     raise Invalid(f"unknown time zone {name[:64]!r}", f"did you mean {meant!r}?" if meant else "e.g. Europe/Berlin")
+
+
+def find(name: str) -> tzinfo | None:
+    """The zone of this name; None if this machine has no rules for it."""
+    try:
+        return zone(name)
+    except QueuectlError:
+        return None
 
 
 def forget() -> None:

@@ -184,13 +184,13 @@ def test_one_waits_for_an_earlier_job_over_all_its_retries(store: Store, clock: 
 def test_a_clock_that_goes_back_fires_nothing_twice(store: Store, clock: ManualClock) -> None:
     add(store, overlap="allow")
     watch = Recounting(store, SteadyClock(clock))
-    watch.go_on(())
+    watch.go_on(set())
     for _ in range(5):
         clock.forward(60)
         fire(store)
-        watch.go_on(())
+        watch.go_on(set())
     clock.forward(-180)
-    watch.go_on(())
+    watch.go_on(set())
     assert view(store, "ada", "tick").next[0] == NOON + 180
     assert CLOCK_WENT_BACK in {reason for *_, reason in reasons(store)}
     for _ in range(5):
@@ -204,11 +204,11 @@ def test_a_rule_that_is_replaced_while_fires_are_recounted_stands(
 ) -> None:
     add(store, overlap="allow")
     watch = Recounting(store, SteadyClock(clock))
-    watch.go_on(())
+    watch.go_on(set())
     for _ in range(5):
         clock.forward(60)
         fire(store)
-    watch.go_on(())
+    watch.go_on(set())
     clock.forward(-180)
     read = store.schedules
 
@@ -218,19 +218,19 @@ def test_a_rule_that_is_replaced_while_fires_are_recounted_stands(
         return page
 
     monkeypatch.setattr(store, "schedules", read_before_a_change)
-    watch.go_on(())
+    watch.go_on(set())
     assert view(store, "ada", "tick").next[0] == NOON + 3600
 
 
 def test_a_last_fire_far_in_the_future_does_not_stop_a_schedule(store: Store, clock: ManualClock) -> None:
     add(store, overlap="allow")
     watch = Recounting(store, SteadyClock(clock))
-    watch.go_on(())
+    watch.go_on(set())
     clock.forward(10 * 365 * 86400)
     fire(store)
-    watch.go_on(())
+    watch.go_on(set())
     clock.forward(-10 * 365 * 86400 + 60)
-    watch.go_on(())
+    watch.go_on(set())
     clock.forward(60)
     fire(store)
     assert ids(2)[0] in jobs(store)

@@ -160,7 +160,7 @@ def _command(each: ScheduleView) -> str:
 
 def print_one(call: Call, each: ScheduleView, now: float) -> None:
     """A schedule, a line for each fact, each of the next fires, and each of the latest."""
-    where = zones.zone(each.zone if each.cron is not None else zones.local())
+    where = zones.find(each.zone) if each.cron is not None else None
     job = {key: value for key, value in each.job.items() if key != "command"}
     paused = ""
     if each.pause:

@@ -30,7 +30,9 @@ def of_schedules(store: Store) -> Iterator[Finding]:
         show = f"queuectl schedule show {each.name}"
         if each.overdue:
             what = f"schedule {each.name} was due at {format_second(each.next[0])}, and no worker has fired it"
-            yield Finding(PROBLEM, "schedule_late", what, "queuectl worker start")
+            lacks = each.cron is not None and zones.find(each.zone) is None
+            fix = f"this machine has no rules for time zone {each.zone}: update tzdata where workers run"
+            yield Finding(PROBLEM, "schedule_late", what, fix if lacks else "queuectl worker start")
         if each.streak is not None and each.streak.state is Trouble.LATE and not each.pause:
             what = f"run {format_second(each.streak.scheduled_at)} of schedule {each.name} has not ended well in time"
             yield Finding(PROBLEM, "schedule_run_late", what, show)

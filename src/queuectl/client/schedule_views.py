@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
 
 from queuectl import zones
 from queuectl.client.documents import PAUSE
@@ -132,16 +132,20 @@ RUN = Shape(
 
 
 def upcoming(rule: Rule, after: float, zone: str, count: int) -> list[float]:
-    """The next fires by a rule."""
-    where, found = zones.zone(zone), list[float]()
-    while len(found) < count and (at := next_fire(rule, found[-1] if found else after, where)) is not None:
+    """The next fires by a rule; none if this machine has no rules for the zone."""
+    where, found = zones.find(zone), list[float]()
+    while (
+        where is not None
+        and len(found) < count
+        and (at := next_fire(rule, found[-1] if found else after, where)) is not None
+    ):
         found.append(at)
     return found
 
 
-def in_zone(at: float, where: tzinfo) -> str:
-    """A time as clocks there show it, with the weekday and the offset from UTC."""
-    return f"{datetime.fromtimestamp(at, where):%a %Y-%m-%d %H:%M:%S %z}"
+def in_zone(at: float, where: tzinfo | None) -> str:
+    """A time as clocks there show it, with the weekday and the offset from UTC. None: here."""
+    return f"{datetime.fromtimestamp(at, UTC).astimezone(where):%a %Y-%m-%d %H:%M:%S %z}"
 
 
 Outcome = tuple[bool, float | None]

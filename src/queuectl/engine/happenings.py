@@ -30,6 +30,12 @@ class Lacking(NamedTuple):
     without: str
 
 
+class ZoneUnknown(NamedTuple):
+    """This machine has no rules for a time zone, so the worker leaves the schedules of that zone to others."""
+
+    zone: str
+
+
 class WorkerCrashed(NamedTuple):
     """A fault of queuectl's own ended the worker."""
 
@@ -214,6 +220,7 @@ Happening = (
     WorkerStarted
     | WorkerSet
     | Lacking
+    | ZoneUnknown
     | WorkerCrashed
     | WorkerFailed
     | CannotStart

@@ -90,7 +90,7 @@ class Dispatcher:
             self._known, self._crew, self._claiming, self._stopping, self._pressure, self.pace, self._outage,
             syncs_all=store.shared_by_machines,
         )  # fmt: skip
-        self._firing = Firing(store, self.pace, clock, self._stopping, self._claiming, self._requests)
+        self._firing = Firing(store, self.pace, clock, self._stopping, self._claiming, self._requests, observe)
         self._polls = Polling(store, self._settings, options.poll, crew, self._succession, self._firing, self._requests)
         self._beat = Beat()
         self.exit_code: int | None = None

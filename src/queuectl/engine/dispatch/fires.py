@@ -11,6 +11,7 @@ from queuectl.domain.lifecycle import CancelRequested, begun
 from queuectl.domain.schedule import Act, Overlap, fire_id
 from queuectl.domain.scheduled import Fire, Look, Schedule, look
 from queuectl.domain.unique import ADDED, Fate, Rule
+from queuectl.engine.happenings import Observer, ZoneUnknown
 from queuectl.factory import scheduled_job
 from queuectl.settings import Settings
 from queuectl.store.arrivals import Arrival
@@ -35,8 +36,10 @@ class _Plan(NamedTuple):
 class Fires:
     """Decides about due fires, in one transaction for some of them, and adds their jobs."""
 
-    def __init__(self, store: ScheduleStore) -> None:
+    def __init__(self, store: ScheduleStore, observe: Observer = lambda *_: None) -> None:
         self._store = store
+        self._observe = observe
+        self._told_zones: set[str] = set()
         self.unknown_zones: set[str] = set()
         """Zones that this machine has no rules of: their schedules are left to other workers."""
         self.has_cancelled = False
@@ -69,7 +72,7 @@ class Fires:
             try:
                 zone = zones.zone(schedule.zone)
             except QueuectlError:  # this machine's rules lack it; another machine's may not
-                self.unknown_zones.add(schedule.zone)
+                self._leave(schedule.zone)
                 continue
             rule = rule_of(schedule)
             fires = schedule.due(now, rule, zone, self._fired(schedule, now))
@@ -83,6 +86,13 @@ class Fires:
             except QueuectlError as error:  # or its document was checked by another release
                 plans.append(_Plan(schedule, _without_jobs(schedule, found, error, now)))
         return plans
+
+    def _leave(self, zone: str) -> None:
+        """Leaves the schedules of a zone to others for a while."""
+        self.unknown_zones.add(zone)
+        if zone not in self._told_zones:
+            self._told_zones.add(zone)
+            self._observe(ZoneUnknown(zone))
 
     def _fired(self, schedule: Schedule, now: float) -> set[float]:
         """Which due fires have made a job already: the clock went back."""

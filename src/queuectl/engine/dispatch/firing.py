@@ -3,6 +3,7 @@ schedule decides about it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 
 from queuectl.clock import Clock
@@ -10,6 +11,7 @@ from queuectl.engine.dispatch.claiming import Claiming
 from queuectl.engine.dispatch.pace import Pace
 from queuectl.engine.dispatch.requests import Requests
 from queuectl.engine.dispatch.stopping import Stopping
+from queuectl.engine.happenings import Observer
 from queuectl.store.port import WorkStore
 from queuectl.typed import TYPE_CHECKING
 
@@ -32,7 +34,8 @@ class Firing:
     """Fires the schedules of a store when they are due."""
 
     def __init__(
-        self, store: WorkStore, pace: Pace, clock: Clock, stopping: Stopping, claiming: Claiming, requests: Requests
+        self, store: WorkStore, pace: Pace, clock: Clock, stopping: Stopping, claiming: Claiming, requests: Requests,
+        observe: Observer,
     ) -> None:  # fmt: skip
         self._store = store
         self._pace = pace
@@ -40,6 +43,7 @@ class Firing:
         self._stopping = stopping
         self._claiming = claiming
         self._requests = requests
+        self._observe = observe
         self._known: tuple[Fires, Alerts, Recounting] | None = None
         """Loaded once there are schedules."""
         self._ask_at = self._asked_at = self._recount_at = -inf
@@ -106,15 +110,17 @@ class Firing:
         self._asked_at = now = self._clock.monotonic()
         self._ask_at = inf
         self._look()
-        if self.next_at is not None and now >= self._recount_at:
+        if now >= self._recount_at and (self.next_at is not None or self._unknown_zones()):
             self._recount_at = now + RECOUNT_S
             fires, _, recounting = self._with_schedules()
             recounting.go_on(fires.unknown_zones)
             self._look()
 
     def _look(self) -> None:
-        unknown = sorted(self._known[0].unknown_zones) if self._known else ()
-        self.next_at, self._tell_at = self._store.next_looks(unknown)
+        self.next_at, self._tell_at = self._store.next_looks(self._unknown_zones())
+
+    def _unknown_zones(self) -> Sequence[str]:
+        return sorted(self._known[0].unknown_zones) if self._known else ()
 
     def _with_schedules(self) -> tuple[Fires, Alerts, Recounting]:
         if self._known is None:
@@ -122,5 +128,5 @@ class Firing:
             from queuectl.engine.dispatch.fires import Fires
             from queuectl.engine.dispatch.recounting import Recounting
 
-            self._known = Fires(self._store), Alerts(self._store), Recounting(self._store, self._clock)
+            self._known = Fires(self._store, self._observe), Alerts(self._store), Recounting(self._store, self._clock)
         return self._known

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from queuectl import zones
 from queuectl.clock import Clock
 from queuectl.domain.errors import QueuectlError
@@ -30,8 +28,8 @@ class Recounting:
         self._after: str | None = ""
         """The name of the last schedule that was looked at; None where there is nothing to look for."""
 
-    def go_on(self, unknown_zones: Collection[str]) -> None:
-        """Looks at some."""
+    def go_on(self, unknown_zones: set[str]) -> None:
+        """Looks at some. Whether this machine still lacks the zones is found out anew now and then."""
         now = self._clock.monotonic()
         ahead_s = self._store.now() - now
         if self._ahead_s is not None and ahead_s < self._ahead_s - STEP_S:
@@ -42,6 +40,7 @@ class Recounting:
             if stamp != self._stamp:
                 zones.forget()
                 self._stamp, self._after = stamp, ""
+            unknown_zones.clear()
         if self._after is not None:
             page = self._store.schedules(self._after, PAGE)
             for schedule in page:
