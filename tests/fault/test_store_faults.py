@@ -219,6 +219,32 @@ def fill(path: Path) -> None:
             file.write(bytes(4096))
 
 
+def test_a_full_disk_refuses_what_moves_a_store_by_its_own_name(small_disk: Path, tmp_path: Path) -> None:
+    db, large, saved = tmp_path / "queuectl.db", tmp_path / "jobs.jsonl", tmp_path / "saved.db"
+    large.write_text("".join(f'{{"command": "true {"x" * 50_000}{number}"}}\n' for number in range(160)))
+    assert queuectl(db, "enqueue", "--file", str(large)).returncode == 0
+    assert queuectl(db, "backup", str(saved)).returncode == 0
+    there, new = small_disk / "there.db", small_disk / "new.db"
+    assert queuectl(there, "enqueue", "--id", "kept", "--", "true").returncode == 0
+    for store, words, named in (
+        (db, ["backup", str(new)], new),
+        (db, ["export", str(new)], new),
+        (db, ["copy", "--keep", "--replace", "--yes", "--to", str(there)], there),
+        (there, ["restore", str(saved), "--replace", "--yes"], there),
+    ):
+        refused = queuectl(store, *words)
+        assert refused.returncode in (1, 5)
+        assert refused.stderr.count("\n") == 1
+        assert refused.stderr.startswith(
+            (f"queuectl: {named} cannot grow", f"queuectl: cannot write {named}: No space")
+        )
+        assert sorted(os.listdir(small_disk)) == [".there.db.d", "there.db"]
+        assert queuectl(there, "list", "--quiet").stdout == "kept\n"
+    fill(small_disk / "filler")
+    refused = queuectl(new, "init")
+    assert (refused.returncode, "the disk is full" in refused.stderr) == (5, True)
+
+
 def test_a_full_disk_refuses_enqueue_clearly_and_loses_nothing(small_disk: Path, tmp_path: Path) -> None:
     diary, gate = tmp_path / "diary", tmp_path / "gate"
     with open_workshop(small_disk) as shop:

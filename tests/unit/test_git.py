@@ -11,6 +11,7 @@ import pytest
 from queuectl.store.sqlite.connection import exclude_from_git
 from queuectl.store.sqlite.store import SqliteStore
 from tests.builders import a_job
+from tests.unit.test_json_everywhere import typed
 
 
 def git(folder: Path, *words: str) -> str:
@@ -82,3 +83,13 @@ def test_a_link_in_the_place_of_the_list_is_not_followed(repository: Path, tmp_p
 
 def test_outside_of_a_repository_nothing_is_written(tmp_path: Path) -> None:
     assert exclude_from_git(str(tmp_path / "queuectl.db")) is None
+
+
+def test_backups_and_copies_that_replace_a_store_leave_nothing_in_the_list(repository: Path) -> None:
+    db, listed = repository / "queuectl.db", repository / ".git" / "info" / "exclude"
+    assert typed(db, "enqueue -- true")[0] == 0
+    before = listed.read_text()
+    assert typed(db, f"backup {repository}/saved.db")[0] == 0
+    assert typed(db, f"restore {repository}/saved.db --replace --yes")[0] == 0
+    assert listed.read_text() == before
+    assert git(repository, "status", "--short", "--ignored") == "!! .queuectl.db.d/\n!! queuectl.db\n!! saved.db\n"

@@ -10,7 +10,7 @@ from contextlib import closing
 from queuectl import places
 from queuectl.client import schedules
 from queuectl.client.acting import note
-from queuectl.client.placing import become_one_file, folder_beside, replaced, sync
+from queuectl.client.placing import become_one_file, file_beside, replaced, sync
 from queuectl.client.queues import PAUSE_ROW, known_queues
 from queuectl.client.values import Progress
 from queuectl.client.workers import workers_of
@@ -49,8 +49,7 @@ def backup(store: Store, path: str, *, replace: bool, progress: Progress | None)
     if os.path.realpath(path) == os.path.realpath(store.address):
         raise Conflict(f"{path} is the store itself", "name another file")
     store.bring_up_to_date()
-    with folder_beside(path) as folder:
-        made = os.path.join(folder, "backup.db")
+    with file_beside(path) as made:
         places.prepare_target(made)
         with (
             closing(places.open_archive(store.address)) as source, closing(SqliteArchive(made)) as target,

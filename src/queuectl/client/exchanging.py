@@ -59,8 +59,10 @@ def new_file(path: str, replace: bool) -> Iterator[IO[str]]:
             file.flush()
             os.fsync(handle)
         os.replace(made, path)
-    except BaseException:
+    except BaseException as error:
         os.unlink(made)
+        if isinstance(error, OSError):
+            raise SystemFailure(f"cannot write {path}: {error.strerror or error}", "nothing was exported") from None
         raise
 
 

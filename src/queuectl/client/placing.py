@@ -11,9 +11,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from queuectl import places
-from queuectl.domain.errors import SystemFailure
+from queuectl.domain.errors import QueuectlError, SystemFailure
 from queuectl.store.shared.archive import Archive
 from queuectl.store.sqlite.archive import SqliteArchive
+from queuectl.store.sqlite.git import IGNORE, IGNORE_ALL
 from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,8 +38,7 @@ def replaced(address: str) -> Iterator[Archive]:
                 yield target
         return
     place = places.file_of(address)
-    with folder_beside(place) as folder:
-        made = os.path.join(folder, "store.db")
+    with file_beside(place) as made:
         places.prepare_target(made)
         with closing(SqliteArchive(made)) as new, new.locked():
             yield new
@@ -49,20 +49,28 @@ def replaced(address: str) -> Iterator[Archive]:
 
 
 @contextmanager
-def folder_beside(path: str) -> Iterator[str]:
-    """A folder on the same file system, from which a file can be moved into its place. Those of processes that were
-    killed are removed."""
+def file_beside(path: str) -> Iterator[str]:
+    """A file that is not there yet, in a folder of its own on the same file system, from which it can be moved into its
+    place. Errors name that place. What processes have left that were killed is removed."""
     around = os.path.dirname(path)
     try:
         folder = tempfile.mkdtemp(prefix=PREFIX, dir=around)
     except OSError as error:
         raise SystemFailure(f"cannot write to {around}: {error.strerror}") from None
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    handle, made = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), ""
     try:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(handle, fcntl.LOCK_EX)
         _sweep(around, os.stat(handle).st_mtime)
-        yield folder
+        Path(folder, IGNORE).write_bytes(IGNORE_ALL)
+        yield (made := os.path.join(folder, "store.db"))
+    except OSError as error:
+        raise SystemFailure(f"cannot write {path}: {error.strerror or error}") from None
+    except QueuectlError as error:
+        if made and made in error.message:
+            told = error.message.replace(f"the store {made}", path).replace(made, path)
+            raise type(error)(told, error.hint.replace(made, path)) from None
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(handle)

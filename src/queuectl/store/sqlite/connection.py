@@ -10,6 +10,7 @@ import stat
 from _thread import allocate_lock
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import EDQUOT, ENOSPC
 
 from queuectl.domain.errors import Conflict, DiskFull, Invalid, QueuectlError, StoreBusy, StoreLost, StoreUnavailable
 from queuectl.store.mounts import refuse_unsafe
@@ -42,6 +43,7 @@ __all__ = [
 sqlite3.register_adapter(type(None), dict[None, None]().get)
 
 APPLICATION_ID = 0x71756575  # "queu": tells our files from other SQLite databases
+FULL = (ENOSPC, EDQUOT)
 
 
 _opening = allocate_lock()
@@ -218,7 +220,9 @@ def _make_folder(path: str) -> None:
     folder = folder_of(path)
     with suppress(FileExistsError):
         os.mkdir(folder, mode=0o700)
-        _write_new(os.path.join(folder, ".gitignore"), b"*\n")  # `git clean` leaves ignored files alone
+        from queuectl.store.sqlite.git import IGNORE, IGNORE_ALL
+
+        _write_new(os.path.join(folder, IGNORE), IGNORE_ALL)  # `git clean` leaves ignored files alone
 
 
 def _write_new(path: str, text: bytes) -> None:
@@ -265,6 +269,8 @@ def translated(path: str) -> Iterator[None]:
             f"the store cannot hold a value: {error}", "text must be UTF-8, numbers fit into 64 bits"
         ) from error
     except OSError as error:
+        if error.errno in FULL:
+            raise _translate("disk is full", path) from error
         reason = error.strerror or str(error)
         hint = "check the folder and its rights, or name another store with --db"
         raise StoreUnavailable(f"cannot open the store {path}: {reason}", hint) from error

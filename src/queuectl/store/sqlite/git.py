@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import re
 
+IGNORE, IGNORE_ALL = ".gitignore", b"*\n"
+"""The file by which a folder hides all it has from git."""
 SPECIAL = re.compile(r"([\\*?\[ ])")
 """Characters with a meaning in a pattern of git."""
 
@@ -15,10 +17,12 @@ SPECIAL = re.compile(r"([\\*?\[ ])")
 def exclude(path: str, folder: str) -> str | None:
     """Adds all names of the store at `path` to the list of the repository around it, which is not committed.
 
-    Returns the list's path; None where there is no repository of this user's. Raises `OSError` where the list cannot
-    be written.
+    Returns the list's path; None where there is no repository of this user's, or the folder hides itself. Raises
+    `OSError` where the list cannot be written.
     """
     root = os.path.dirname(path)
+    if _ignores_all(root):
+        return None
     while not os.path.lexists(os.path.join(root, ".git")):
         if root == (root := os.path.dirname(root)):
             return None
@@ -30,6 +34,14 @@ def exclude(path: str, folder: str) -> str | None:
     listed = os.path.join(common, "info", "exclude")
     _append(listed, [f"/{below}", f"/{below}-wal", f"/{below}-shm", f"/{beside}/"])
     return listed
+
+
+def _ignores_all(folder: str) -> bool:
+    try:
+        with open(os.path.join(folder, IGNORE), "rb") as file:
+            return file.read(len(IGNORE_ALL) + 1) == IGNORE_ALL
+    except FileNotFoundError:
+        return False
 
 
 def _common_folder(root: str) -> str | None:
