@@ -142,3 +142,15 @@ def test_names_come_from_programs() -> None:
         b"1 4 * * * sudo -u x y\n"
     )
     assert [each.name for each in found.entries] == ["backup", "backup-2", "entry", "x"]
+
+
+def test_what_cronie_does_with_times_is_told() -> None:
+    text = b"CRON_TZ=Mars/Base\n0 0 * * * a\nCRON_TZ=Asia/Tokyo\nRANDOM_DELAY=30\n0 1 * * * b\n"
+    found = read_crontab(text, Dialect.CRONIE, is_zone=lambda zone: zone == "Asia/Tokyo")
+    assert [(each.line, each.reason) for each in found.told] == [
+        (2, "there is no time zone 'Mars/Base'; name another one in CRON_TZ")
+    ]
+    (entry,) = found.entries
+    assert (entry.zone, entry.notes) == (
+        "Asia/Tokyo", ["cronie ran it up to 30 minutes later, at random; --jitter 30m is like it"]
+    )  # fmt: skip

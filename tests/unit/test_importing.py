@@ -115,3 +115,17 @@ def test_a_line_has_what_cron_gave_a_command() -> None:
         "queuectl schedule add a --cron '5 0 * * *' --tz Europe/Berlin --env PATH=/usr/bin:/bin --env HOME=/srv "
         "--cwd /srv --shell /bin/bash -c a"
     )
+
+
+def test_the_hint_resumes_all_that_was_added(tmp_path: Path) -> None:
+    table = tmp_path / "table"
+    table.write_text("".join(f"0 1 * * * {name}\n" for name in "abcd"))
+    assert "schedule resume a b c d\n" in typed(tmp_path / "jobs.db", f"import crontab {table} --apply")[2]
+
+
+def test_a_crontab_needs_a_zone_with_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "table"
+    table.write_text("0 1 * * * a\n")
+    monkeypatch.setenv("TZ", "JST-9")
+    code, _, said = typed(tmp_path / "jobs.db", f"import crontab {table}")
+    assert (code, "name one: TZ=Europe/Berlin queuectl import crontab" in said) == (2, True)

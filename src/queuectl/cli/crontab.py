@@ -21,9 +21,13 @@ def import_crontab(call: Call) -> int:
     console, args = call.console, call.args
     path = call.words[0] if call.words else None
     name, dialect = os.path.basename(path or ""), Dialect(args.dialect)
-    found = read_crontab(_content(path), dialect, is_system=args.system, name=name, is_user=_is_user)
+    found = read_crontab(
+        _content(path), dialect, is_system=args.system, name=name, is_user=_is_user,
+        is_zone=lambda each: zones.find(each) is not None,
+    )  # fmt: skip
     told = list(_told(found))
-    schedules = [as_schedule(entry, zones.local()) for entry in found.entries]
+    zone = _local_zone() if found.entries else ""
+    schedules = [as_schedule(entry, zone) for entry in found.entries]
     if args.apply and schedules:
         with call.client() as client:
             client.add_paused(schedules)
@@ -43,7 +47,7 @@ def import_crontab(call: Call) -> int:
     for hint in dict.fromkeys(found.hints):
         console.note(hint, "info")
     if args.apply and schedules:
-        resume = call.command(f"schedule resume {' '.join(each['name'] for each in schedules[:3])}")
+        resume = call.command(f"schedule resume {' '.join(each['name'] for each in schedules)}")
         number = counted(len(schedules), "schedule")
         console.note(f"{number} added, paused; take the crontab away, then: {resume}", "info")
     return 1 if told else 0
@@ -61,6 +65,13 @@ def _comments(told: Iterable[Told]) -> Iterator[str]:
     for each in told:
         place = f"line {each.line}" if each.line else "the file"
         yield f"# {place}: {each.reason}" + (f": {each.text}" if each.text else "")
+
+
+def _local_zone() -> str:
+    try:
+        return zones.local()
+    except Invalid as error:
+        raise Invalid(error.message, "name one: TZ=Europe/Berlin queuectl import crontab") from None
 
 
 def _is_user(name: str) -> bool:

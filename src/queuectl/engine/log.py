@@ -75,7 +75,7 @@ SENTENCES: dict[type[happenings.Happening], str | Callable[[Any], str]] = {
     happenings.WorkerStarted: _started,
     happenings.WorkerSet: lambda event: f"worker set: {counted(event.slots, 'slot')}, {_queues(event.served)}",
     happenings.Lacking: "this platform lacks {e.name}: {e.without}",
-    happenings.ZoneUnknown: "no rules for time zone {e.zone} here: its schedules are left to other workers; update tzdata",
+    happenings.ZoneUnknown: "no rules for time zone {e.zone} here: its schedules are left to others; update tzdata",
     happenings.WorkerCrashed: "the worker crashed, by a fault of queuectl's own: {e.what}",
     happenings.WorkerFailed: "the worker ends: {e.what}",
     happenings.CannotStart: "cannot start any command: {e.why}",

@@ -70,12 +70,12 @@ class _NeverRan(Exception):
 
 def read_crontab(
     data: bytes, dialect: Dialect = Dialect.DEBIAN, *, is_system: bool = False, name: str = "",
-    is_user: Callable[[str], bool] = lambda user: True,
+    is_user: Callable[[str], bool] = lambda user: True, is_zone: Callable[[str], bool] = lambda zone: True,
 ) -> Crontab:  # fmt: skip
     """The entries of a crontab. `is_system`: it has a column with the user. `name`: the file's, without folders."""
     if is_system and dialect is Dialect.DEBIAN and re.search(r"[.~]", name):
         return Crontab(told=[Told(0, name, "cron ignores files with a dot or ~ in their name")])
-    reader = _Reader(dialect, is_system, is_user)
+    reader = _Reader(dialect, is_system, is_user, is_zone)
     bad: list[Told] = []
     *lines, rest = data.decode("utf-8", "surrogateescape").split("\n")
     for number, line in enumerate(lines, 1):
@@ -100,8 +100,10 @@ _VARIABLE = re.compile(r"""\s*(?P<name>"[^"]*"|'[^']*'|[^\s="']+)\s*=\s*(?P<valu
 class _Reader:
     """Reads line after line. Variables count for the lines below them."""
 
-    def __init__(self, dialect: Dialect, is_system: bool, is_user: Callable[[str], bool]) -> None:
-        self._dialect, self._is_system, self._is_user = dialect, is_system, is_user
+    def __init__(
+        self, dialect: Dialect, is_system: bool, is_user: Callable[[str], bool], is_zone: Callable[[str], bool]
+    ) -> None:
+        self._dialect, self._is_system, self._is_user, self._is_zone = dialect, is_system, is_user, is_zone
         self._variables = dict(SURROUNDINGS)
         self._names: dict[str, int] = {}
         self.entries: list[Entry] = []
@@ -156,8 +158,17 @@ class _Reader:
         if re.match(r"\d+\s+\S", command) and not text.startswith("@"):
             notes.append(f"cron has five fields, so that the command is {command!r}")
         variables = dict(self._variables)
-        zone = variables.pop("CRON_TZ", None) if self._dialect is Dialect.CRONIE else None
+        zone = self._zone_of(variables, notes) if self._dialect is Dialect.CRONIE else None
         self.entries.append(Entry(number, self._name(command), cron, command, stdin, variables, zone, user, notes))
+
+    def _zone_of(self, variables: dict[str, str], notes: list[str]) -> str | None:
+        """The zone that cronie reads the times in; takes it out of the variables."""
+        if delay := variables.get("RANDOM_DELAY"):
+            notes.append(f"cronie ran it up to {delay} minutes later, at random; --jitter {delay}m is like it")
+        zone = variables.pop("CRON_TZ", None)
+        if zone is not None and not self._is_zone(zone):
+            raise _NeverRan(f"there is no time zone {zone!r}; name another one in CRON_TZ")
+        return zone
 
     def _name(self, command: str) -> str:
         """A name from the program's; the second of a name gets a number."""
