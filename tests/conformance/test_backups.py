@@ -15,9 +15,11 @@ from queuectl.client.backups import restore
 from queuectl.client.facade import Client
 from queuectl.client.placing import PREFIX
 from queuectl.domain.errors import Conflict, Invalid, StoreUnavailable
-from queuectl.domain.job import Job, JobState, Outcome
+from queuectl.domain.job import HOOKS, Job, JobState, Outcome
 from queuectl.domain.lifecycle import Ended, Started
+from queuectl.domain.selector import Selector
 from queuectl.store.values import FIRST_EPOCH, Change, Grip, Superseded, WorkerRow
+from tests.builders import a_grip
 from tests.conformance.test_copying import Places, all_of, enqueue, fill, opened, place
 from tests.unit.test_json_everywhere import typed
 
@@ -172,6 +174,26 @@ def test_what_was_paused_before_keeps_its_reason_in_a_restored_store(place: Plac
             "broken": ("the disk is full", None), "slow": restored_from,
             "paused": ("not now", None), "fires": restored_from,
         }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_hooks_that_wait_are_held_in_a_restored_store(place: Places, tmp_path: Path, kind: str) -> None:
+    file, target = tmp_path / "saved.db", place(kind)
+    with closing(opened(place("sqlite"))) as client:
+        enqueue(client, {"id": "dies", "command": "false", "max_retries": 0, "on_dead": "tell"})
+        grip = a_grip(client.store, "w")
+        (job,) = client.store.claim(grip, "h", 1, ())
+        end = Ended(started_at=client.now(), finished_at=client.now(), exit_code=1)
+        client.store.record(grip, [Change(job=job, event=end)])
+        client.store.deregister(grip)
+        client.backup(file)
+        assert [hook.held for hook in client.find(Selector(hooks=True))] == [False]
+    back(target, file)
+    with closing(opened(target)) as restored:
+        assert restored.store.claim(a_grip(restored.store, "v"), "h", 1, (HOOKS,)) == []
+        (hook,) = restored.find(Selector(hooks=True))
+        restored.release([hook.id])
+        assert len(restored.store.claim(a_grip(restored.store, "u"), "h", 1, (HOOKS,))) == 1
 
 
 def test_the_next_backup_removes_what_a_killed_one_has_left(place: Places, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from queuectl.cli.call import Call
+from queuectl.domain.selector import Selector
 from queuectl.places import locate_store, shown
 from queuectl.wire.words import counted, size
 
@@ -43,4 +44,9 @@ def restore(call: Call) -> int:
         if rows["schedules"]:
             resume = call.command("schedule resume NAME")
             console.note(f"so are all schedules; start each with: {resume}", "schedules_paused")
+        with call.client() as client:
+            held = client.count(Selector(held=True, hooks=True))
+        if held:
+            run, drop = call.command("release --hooks --all"), call.command("cancel --hooks --all")
+            console.note(f"{counted(held, 'hook')} held, to be run by: {run}; or dropped by: {drop}", "hooks_held")
     return 0

@@ -77,6 +77,7 @@ NOTES = (
     ("no_queue", "no job and no setting names a queue"),
     ("queue_paused", "jobs were added to a paused queue"),
     ("schedules_paused", "restore: all schedules are paused"),
+    ("hooks_held", "restore: hooks that were waiting are held"),
     ("no_store", "there is no store to remove"),
     ("no_token", "there is no token yet"),
     ("no_worker", "no live worker serves this"),

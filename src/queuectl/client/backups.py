@@ -12,15 +12,20 @@ from queuectl.client import schedules
 from queuectl.client.acting import note
 from queuectl.client.placing import become_one_file, file_beside, replaced, sync
 from queuectl.client.queues import PAUSE_ROW, known_queues
-from queuectl.client.values import Progress
+from queuectl.client.values import BATCH, Progress
 from queuectl.client.workers import workers_of
 from queuectl.domain.errors import Conflict, Invalid, StoreLost, StoreUnavailable
+from queuectl.domain.job import JobState
+from queuectl.domain.lifecycle import Held
+from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
 from queuectl.store.shared.archive import TABLES, copy_tables
 from queuectl.store.sqlite.archive import SqliteArchive
 from queuectl.store.sqlite.connection import is_ours
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.typed import NamedTuple
+
+WAITING_HOOKS = Selector(states=(JobState.PENDING, JobState.FAILED), held=False, hooks=True)
 
 
 class Saved(NamedTuple):
@@ -99,8 +104,10 @@ def _check(copied: str, path: str) -> None:
 
 
 def _pause_all(copied: str, who: str, path: str) -> None:
-    """Pauses everything in the copy of the backup at `path`, so that nothing ever starts in the store before. What was
-    paused until somebody resumes it keeps its reason."""
+    """Pauses everything in the copy of the backup at `path`, so that nothing ever starts in the store before.
+
+    Hooks, whose queue cannot be paused, are held. What was paused until somebody resumes it keeps its reason.
+    """
     reason = f"restored from {path}"
     with closing(SqliteStore(copied)) as store, store.transaction():
         assert PAUSE_ROW.function is not None
@@ -111,6 +118,9 @@ def _pause_all(copied: str, who: str, path: str) -> None:
         for schedule in store.schedules():
             if schedule.pause is None:
                 schedules.pause(store, who, schedule.name, reason)
+        hooks = store.find(WAITING_HOOKS)
+        for start in range(0, len(hooks), BATCH):
+            store.change([hook.seq for hook in hooks[start : start + BATCH]], Held(), who)
         note(store, who, "Restored", path)
 
 
