@@ -78,9 +78,13 @@ class Schedule(NamedTuple):
 
     def due(self, now: float, rule: Rule, zone: tzinfo, fired: Collection[float] = frozenset()) -> Due:
         """The fires that are due, by the zone's rules as they are now, but for those in `fired`: they have made a job
-        before the clock went back."""
+        before the clock went back. Once it has caught up with the latest fire that was looked at, none before that is
+        due: all of them were looked at."""
         assert self.nominal is not None
-        return due_fires(rule, self.nominal - 1, now - self.offset, zone, fired)
+        after, until = self.nominal - 1, now - self.offset
+        if self.last is not None and self.last <= until:
+            after = max(after, self.last)
+        return due_fires(rule, after, until, zone, fired)
 
     def watched(self, watch: Watch, now: float) -> Schedule:
         """The schedule with another watch. Fires are judged from now on if they were not before."""
