@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from operator import itemgetter
 
 import pytest
@@ -46,6 +47,28 @@ def test_of_several_batches_an_unknown_one_stops_no_other(terminal: Terminal) ->
     done = terminal.type("queuectl batch retry --json nosuch two")
     assert (done.code, [batch["name"] for batch in done.json]) == (3, ["two"])
     assert terminal.type("queuectl lock delete no such").code == 3
+
+
+def test_a_batch_says_that_there_was_nothing_to_change(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a --batch one -- true")
+    done = terminal.good("queuectl batch retry one")
+    assert (done.out, done.err) == ("", "no job of one is dead or cancelled\n")
+    assert terminal.good("queuectl batch cancel one").out == "cancelled the rest of one\n"
+    done = terminal.good("queuectl batch cancel one --json")
+    assert [batch["failed"] for batch in done.json] == [1]
+    assert json.loads(done.err)["note"]["message"] == "no job of one is unfinished"
+    assert terminal.good("queuectl batch retry one").out == "retried what failed in one\n"
+
+
+def test_a_batch_names_what_may_not_run_again(terminal: Terminal) -> None:
+    for id in ("a", "b"):
+        terminal.good(f"queuectl enqueue --id {id} --batch one --unique-key k -- true; queuectl cancel {id}")
+    terminal.good("queuectl enqueue --id c --batch one -- true; queuectl cancel c")
+    done = terminal.type("queuectl batch retry one")
+    assert (done.code, done.out) == (4, "")
+    assert "job b cannot run again: its unique key 'k' is taken by job a" in done.err
+    assert "the other 2 of batch one run again" in done.err
+    assert terminal.states() == {"a": "pending", "b": "cancelled", "c": "pending"}
 
 
 def test_a_wrong_state_is_a_conflict(jobs: Terminal) -> None:

@@ -191,8 +191,14 @@ def test_each_line_makes_a_job(terminal: Terminal) -> None:
     assert terminal.good("queuectl enqueue --each-line - -- x < /dev/null").err == (
         "stdin has no line: nothing is enqueued\n"
     )
+    assert terminal.good("queuectl enqueue --each-line - --json -- x < /dev/null").json == []
     for wrong in ("--colsep , -- x", "-0 --file list", "--each-line list", "--each-line nowhere -- x"):
         assert terminal.type(f"queuectl enqueue {wrong}").code == 2
+
+
+def test_a_note_sends_no_control_characters_to_the_terminal(terminal: Terminal) -> None:
+    done = terminal.good("queuectl enqueue --cwd $'/nowhere/\\e[31m' -- true")
+    assert (r"no folder /nowhere/\x1b[31m here" in done.err, "\x1b" in done.err) == (True, False)
 
 
 def test_the_surroundings_are_captured(terminal: Terminal) -> None:

@@ -94,6 +94,16 @@ def test_after_a_signal_run_shows_the_rest_of_the_output(served: Terminal) -> No
     assert (running.returncode, (served.folder / "said").read_text()) == (130, "cancelling a…\ncancelled a\n")
 
 
+@pytest.mark.parametrize(("option", "told"), [("", "cancelled a\n"), ("--keep", "job a goes on; follow it with")])
+def test_run_leaves_no_job_behind_when_its_output_cannot_be_written(served: Terminal, option: str, told: str) -> None:
+    command = "echo hello; until [ -e gate ]; do sleep 0.05; done"
+    done = served.type(f"queuectl run --id a {option} -c '{command}' >/dev/full")
+    assert (done.code, served.states()) == (125, {"a": "processing" if option else "cancelled"})
+    assert told in done.err
+    assert "cannot write the output: No space left on device" in done.err
+    (served.folder / "gate").touch()
+
+
 def test_a_second_signal_leaves_the_job_that_is_being_cancelled(served: Terminal) -> None:
     command = 'trap "" TERM; echo begun; until [ -e gate ]; do sleep 0.05; done'
     running = served.background(f"queuectl run --id a --kill-grace 10m -c '{command}' 2>&1")

@@ -24,6 +24,14 @@ def test_global_options_may_stand_before_and_after_the_command() -> None:
         assert (args.db, args.json, typed) == ("x", True, [])
 
 
+def test_an_option_of_a_command_does_not_stand_before_it() -> None:
+    with pytest.raises(Invalid, match="--queue stands before the command") as refused:
+        parser.find_command(["--json", "--queue", "video", "enqueue"])
+    assert refused.value.hint.endswith("queuectl COMMAND --queue video")
+    with pytest.raises(Invalid, match="unknown command 'video'"):
+        parser.find_command(["--json", "video", "enqueue"])
+
+
 def test_a_group_and_its_verb_are_one_command() -> None:
     assert parser.find_command(["dlq", "--json", "retry", "a"]) == (commands()["dlq retry"], ["--json", "a"])
     assert parser.find_command(["dlq"]) == ("dlq", [])

@@ -118,6 +118,8 @@ def _show_first(call: Call, source: Source, reader: Reader, first: Sequence[Any]
 def _note_none(call: Call, name: str) -> int:
     if call.args.each_line is None:
         raise Invalid(f"{name} has no job", "give one JSON job per line")
+    if call.console.as_json:
+        call.console.json_array([])
     call.console.note(f"{name} has no line: nothing is enqueued", "no_lines")
     return 0
 

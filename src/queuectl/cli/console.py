@@ -221,7 +221,7 @@ class Console:
         outputs, begins a line wherever it goes."""
         if not self.quiet:
             self.begin_line(is_header)
-            shown = json.dumps({"note": {"code": code, "message": text}}) if self.as_json else text
+            shown = json.dumps({"note": {"code": code, "message": text}}) if self.as_json else render.visible(text)
             print(shown, file=self.screen.err, flush=True)
 
     def error(self, error: QueuectlError) -> None:

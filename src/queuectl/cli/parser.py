@@ -80,6 +80,9 @@ def find_command(words: Sequence[str]) -> tuple[Command | str | None, list[str]]
     if not members:
         from queuectl.cli.familiar import command_hint
 
+        if at and (option := words[at - 1]).startswith("-") and not _is_global(option):
+            hint = f"only options of all commands stand before one; write: queuectl COMMAND {option} {name}"
+            raise Invalid(f"{option} stands before the command", hint)
         known = {command.partition(" ")[0] for command in commands()}
         raise Invalid(f"unknown command {name!r}", command_hint(name, sorted(known - NEVER_PROPOSED)))
     if verb_at is None:
@@ -90,6 +93,10 @@ def find_command(words: Sequence[str]) -> tuple[Command | str | None, list[str]]
 
         raise Invalid(f"unknown command '{name} {verb}'", command_hint(verb, members, name))
     return commands()[f"{name} {verb}"], rest
+
+
+def _is_global(option: str) -> bool:
+    return any(option.partition("=")[0] in each.flags for each in GLOBAL_OPTIONS)
 
 
 def _next_word(words: Sequence[str], start: int) -> int | None:

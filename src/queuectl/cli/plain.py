@@ -167,8 +167,17 @@ def _print(call: Call, operation: Operation[Any], done: Sequence[tuple[dict[str,
     elif not several and shown[0] == []:
         console.note(command.nothing, "info")
     else:
-        for (given, _), document in zip(done, shown, strict=True):
-            _print_words(call, command, given, document)
+        for (given, value), document in zip(done, shown, strict=True):
+            if not _is_idle(command, value):
+                _print_words(call, command, given, document)
+    for given, value in done:
+        if _is_idle(command, value):
+            console.note(command.idle.format(**given), "no_jobs")
+
+
+def _is_idle(command: Typed, value: Any) -> bool:
+    """Whether there was nothing to change, and the command has words for that."""
+    return command.idle != "" and value.changed == 0
 
 
 def _print_words(call: Call, command: Typed, given: Mapping[str, Any], document: Any) -> None:

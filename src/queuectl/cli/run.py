@@ -120,6 +120,10 @@ def run(call: Call) -> int:
             return _interrupted(call, client, job, signal.SIGPIPE, output)
         except TimeoutError:
             raise _given_up(call, client, job, start_within_s or 0.0) from None
+        except OSError:  # the output cannot be written: nobody would ever see it
+            stop.immediate = True
+            _interrupted(call, client, job, signal.SIGPIPE, output)
+            raise
     if call.console.as_json:
         _print_json(call, finished)
     elif finished.state is not JobState.COMPLETED and finished.error != f"exit code {finished.exit_code}":

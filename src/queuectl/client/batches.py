@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from queuectl.client.operation import JOBS, NAME, Argument, Command, Operation, T, plain
 from queuectl.client.shapes import COUNT, FLAG, TEXT, TIME, Key, Shape, listed, nullable, numbers, rounded
 from queuectl.domain.batch import Batch as Counted
-from queuectl.domain.errors import NotFound
+from queuectl.domain.errors import Conflict, KeyTaken, NotFound
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import CancelRequested, Event, Retried
 from queuectl.domain.selector import Selector
@@ -25,6 +25,7 @@ class BatchView(NamedTuple):
     """A batch: its jobs by state, what is set for it, when it began, and when its latest job ended.
 
     `done` jobs have finished, and `failed` of them are dead or cancelled. `seconds_left` is a guess by the rate so far.
+    `changed`: how many jobs an action on the batch has changed.
     """
 
     name: str
@@ -39,6 +40,7 @@ class BatchView(NamedTuple):
     started_at: float | None = None
     finished_at: float | None = None
     seconds_left: float | None = None
+    changed: int | None = None
 
 
 BATCH = Shape(
@@ -105,11 +107,20 @@ def _pages(store: Store, name: str, states: Sequence[JobState]) -> Iterator[list
 
 
 def _act(store: Store, who: str, name: str, states: Sequence[JobState], event: Event) -> BatchView:
+    """Raises `Conflict` for what may not run again, once all others do."""
     view(store, who, name)
+    changed, refused = 0, list[KeyTaken]()
     for jobs in _pages(store, name, states):
-        store.change([job.id for job in jobs], event, who)
+        results = store.change([job.id for job in jobs], event, who)
+        changed += sum(isinstance(each, Job) for each in results)
+        refused += [each for each in results if isinstance(each, KeyTaken)]
     store.settle()
-    return view(store, who, name)
+    if refused:
+        error = refused[0]
+        more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
+        rest = f"; the other {changed} of batch {name} run again" if changed else ""
+        raise Conflict(f"{error.message}{more}{rest}", error.hint)
+    return view(store, who, name)._replace(changed=changed)
 
 
 UNFINISHED = (JobState.BLOCKED, JobState.PENDING, JobState.PROCESSING, JobState.FAILED)
@@ -126,7 +137,7 @@ CANCEL = plain(
     "the batch", ends=True, fails=(404,), arguments=(_EACH,),
     command=Command(
         name="batch cancel", group=JOBS, help="cancel the unfinished jobs of batches", bare="{name}",
-        said="cancelled the rest of {name}", frees_room=True,
+        said="cancelled the rest of {name}", idle="no job of {name} is unfinished", frees_room=True,
         description="Cancel all unfinished jobs of batches; running commands are ended first.",
         examples=("queuectl batch cancel import-7",),
     ),
@@ -134,16 +145,18 @@ CANCEL = plain(
 
 
 def retry(store: Store, who: str, name: str) -> BatchView:
-    """Runs the dead and cancelled jobs of a batch again. Raises `NotFound`."""
+    """Runs the dead and cancelled jobs of a batch again. Raises `NotFound`, and once all others run again `Conflict`
+    for those whose unique key is taken."""
     return _act(store, who, name, FAILED, Retried())
 
 
 RETRY = plain(
     "retry_batch", "POST", "/batches/{name}/retry", JOBS, "Run the dead and cancelled jobs of a batch again", retry,
-    BATCH.kind, "the batch", fails=(404,), arguments=(_EACH,),
+    BATCH.kind, "the batch", fails=(404, 409), arguments=(_EACH,),
     command=Command(
         name="batch retry", group=JOBS, help="run what failed in batches again", said="retried what failed in {name}",
-        bare="{name}", description="Run the dead and cancelled jobs of batches again. The dead ones alone: "
+        bare="{name}", idle="no job of {name} is dead or cancelled",
+        description="Run the dead and cancelled jobs of batches again. The dead ones alone: "
         "queuectl retry --batch BATCH --state dead.",
         examples=("queuectl batch retry import-7",),
     ),

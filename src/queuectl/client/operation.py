@@ -151,9 +151,10 @@ class Command(NamedTuple):
 
     `said` is the line printed for a value, `bare` the one with `--quiet` (default: the value's first key). Both are
     templates of the arguments and the keys of the value's JSON. Without `said`, a list is a table with a column for
-    each key, and another value has a line for each key. `nothing` is printed for an empty list. `confirm`, a template
-    of the arguments, is asked first; if nobody can be asked, `--yes` is needed. `makes_store`: makes the store if it
-    does not exist. `frees_room`: may use the reserved space on a full disk.
+    each key, and another value has a line for each key. `nothing` is printed for an empty list, and the template `idle`
+    instead of `said` for a value that says that it has `changed` nothing. `confirm`, a template of the arguments, is
+    asked first; if nobody can be asked, `--yes` is needed. `makes_store`: makes the store if it does not exist.
+    `frees_room`: may use the reserved space on a full disk.
     """
 
     name: str
@@ -164,6 +165,7 @@ class Command(NamedTuple):
     said: str = ""
     bare: str = ""
     nothing: str = "there is none"
+    idle: str = ""
     confirm: str = ""
     makes_store: bool = False
     frees_room: bool = False
