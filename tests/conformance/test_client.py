@@ -560,6 +560,14 @@ def test_a_clone_is_the_same_job_with_changes(anywhere: AnyClient) -> None:
         anywhere.clone("a", {"comand": "x"})
 
 
+def test_a_clone_lacks_variables_that_are_set_to_none(anywhere: AnyClient) -> None:
+    first = anywhere.enqueue(command="true", env={"A": "1", "B": "2"})
+    other = anywhere.clone(first.id, {"env": {"A": None, "C": "3", "nobodys": None}})
+    env = {**first.spec.env, "C": "3"}
+    del env["A"]
+    assert other.spec == first.spec._replace(env=env)
+
+
 def test_a_clone_without_the_key_holds_none(anywhere: AnyClient) -> None:
     anywhere.enqueue(command="true", id="keyed", unique_key="k", unique_for="1h")
     with pytest.raises(Conflict):

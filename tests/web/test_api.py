@@ -369,6 +369,19 @@ def test_every_operation_is_in_the_document_with_a_name_of_its_own(service: Serv
     assert listed == {(operation.method, operation.path) for operation in OPERATIONS.values()}
 
 
+def test_a_key_that_comes_twice_is_refused_in_every_body(service: Service) -> None:
+    service.enqueue(id="a", held=True)
+    for method, path, key in (
+        ("POST", "jobs", "command"), ("POST", "jobs/a/clone", "id"), ("PATCH", "jobs/a", "queue"),
+        ("PUT", "config/timeout", "value"),
+    ):  # fmt: skip
+        body = f'{{"{key}": "1h", "{key}": "2h"}}'
+        told = service.full.request(
+            method, f"/api/v1/{path}", content=body, headers={"Content-Type": "application/json"}
+        )
+        assert (told.status_code, told.json()["detail"]) == (400, f"key '{key}' comes twice")
+
+
 def test_a_wrong_path_or_method_is_a_problem_like_any_other(service: Service) -> None:
     for answer, status in ((service.full.get("/api/v1/nix"), 404), (service.full.patch("/api/v1/jobs"), 405)):
         assert answer.status_code == status

@@ -68,6 +68,7 @@ def _within(store: Store, connection: Any, arrivals: Sequence[Arrival]) -> list[
 def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any], on_conflict: str | None = None) -> Job:
     """Adds a copy of a job; see `Client.clone`."""
     job, now = store.get(ref), store.now()
+    job, changes = _without_variables(job, changes)
     command = job.command if isinstance(job.command, str) else list(job.command)
     kept = {"unique_key": job.unique_key, "batch": job.batch}
     key = {name: value for name, value in kept.items() if value is not None}
@@ -87,6 +88,15 @@ def clone(store: Store, who: str, ref: str, changes: Mapping[str, Any], on_confl
     with limits.kept(store):
         ((added, _),) = add(store, [Arrival(new, rule, request.delay)])
     return added
+
+
+def _without_variables(job: Job, changes: Mapping[str, Any]) -> tuple[Job, Mapping[str, Any]]:
+    """The job without the variables that the changes set to None, and the other changes."""
+    if not isinstance(env := changes.get("env"), Mapping) or None not in env.values():
+        return job, changes
+    kept = {name: text for name, text in job.spec.env.items() if env.get(name, "") is not None}
+    given = {name: text for name, text in env.items() if text is not None}
+    return job._replace(spec=job.spec._replace(env=kept)), {**changes, "env": given}
 
 
 def check_units(store: Store, jobs: Iterable[Job]) -> None:

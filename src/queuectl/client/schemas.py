@@ -116,10 +116,11 @@ def _changed(field: Field) -> Schema:
     return nullable(given) if field.name in LIFTABLE and "anyOf" not in given else given
 
 
+CHANGED_ENVIRONMENT = {**ENVIRONMENT, "additionalProperties": nullable(STORABLE)}
 EDIT = {
     **optional(
         **{field.name: _changed(field) for field in SETTABLE if field.name != "env"},
-        env={**ENVIRONMENT, "additionalProperties": nullable(STORABLE)},
+        env=CHANGED_ENVIRONMENT,
         replace=fixed(old={**STORABLE, "minLength": 1}, new=STORABLE),
     ),
     "minProperties": 1,
@@ -156,7 +157,7 @@ PROBLEM = fixed(type=TEXT, title=TEXT, status=INTEGER, detail=TEXT, code=TEXT, h
 COMPONENTS: dict[str, Schema] = {
     "Job": fixed(**JOB),
     "NewJob": NEW_JOB,
-    "Changes": {key: value for key, value in NEW_JOB.items() if key != "required"},
+    "Changes": optional(**{**NEW_JOB["properties"], "env": CHANGED_ENVIRONMENT}),
     "History": fixed(
         **JOB, executions=listed(ref("Execution")), events=listed(ref("Event")), hooks=listed(ref("Hook"))
     ),

@@ -682,6 +682,34 @@ def test_a_job_is_cloned_with_the_values_that_no_page_shows(open_page: OpenPage,
     assert (made.command, made.queue, made.spec) == (origin.command, "media", origin.spec)
 
 
+def test_a_clone_has_what_no_page_shows_and_lacks_what_was_removed(open_page: OpenPage, server: Service) -> None:
+    server.enqueue(id="whole", umask="0077", env={"A": "1", "B": "2", "PATH": "/srv/bin"}, tags=["x"], delay="1h")
+    page = open_page("/enqueue?clone=whole")
+    page.get_by_label("Id", exact=True).fill("part")
+    page.get_by_label("Variables, NAME=VALUE a line").fill("A=***\nC=3")
+    page.get_by_label("Tags", exact=True).fill("")
+    page.get_by_role("button", name="Enqueue").click()
+    expect(page.locator("h1")).to_have_text("part")
+    part, whole = server.queue.job("part"), server.queue.job("whole")
+    env = {**whole.spec.env, "C": "3"}
+    del env["B"]
+    assert part.spec == whole.spec._replace(env=env)
+    assert (part.tags, part.run_at < whole.run_at) == ((), True)
+
+
+def test_a_taken_unique_key_is_told_in_the_form(open_page: OpenPage, server: Service) -> None:
+    server.enqueue(id="holder", unique_key="mine", held=True)
+    page = open_page("/enqueue", allowed=("409 (Conflict)",))
+    page.locator("#f-command").fill("true")
+    page.get_by_text("More", exact=True).click()
+    page.get_by_label("Unique key", exact=True).fill("mine")
+    page.get_by_role("button", name="Enqueue").click()
+    expect(page.locator("[data-field=unique_key] [role=alert]")).to_contain_text("is taken by job holder")
+    page.get_by_label("If the key is taken", exact=True).fill("ignore")
+    page.get_by_role("button", name="Enqueue").click()
+    expect(page.locator("h1")).to_have_text("holder")
+
+
 def test_a_waiting_job_is_changed_and_moved_to_the_front(open_page: OpenPage, server: Service) -> None:
     server.queue.pause_queues("edits")
     server.enqueue(

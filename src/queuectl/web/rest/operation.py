@@ -154,14 +154,16 @@ def media_type_of(request: Request) -> str:
 
 
 async def json_body(request: Request) -> Any:
-    """The body as JSON. Raises `Unreadable`, `Invalid`."""
+    """The body as JSON in which no key comes twice. Raises `Unreadable`, `Invalid`."""
     _refuse_other_kinds(request)
+    body = await request.body()
     try:
-        return msgspec.json.decode(await request.body())
+        msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"the body is not JSON: {error}") from None
     except RecursionError:
         raise Invalid("the body is nested too deeply") from None
+    return strictly_decoded(request, body)
 
 
 def _refuse_other_kinds(request: Request) -> None:

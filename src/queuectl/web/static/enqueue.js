@@ -1,23 +1,23 @@
 // Sends the form as a job's JSON, or what was changed in it. The server checks it; an error is shown at the field that it
-// names.
+// names. A clone has all that the page does not show too, such as its umask; but it may start at once.
 
 import { address, call, say } from "./talk.js";
 
 const form = document.getElementById("enqueue"), problem = document.getElementById("problem");
 const MASKED = "***", LISTS = ["tags", "locks", "secrets", "depends_on"];
 
-async function documentOf() {
+function documentOf() {
   const found = {};
   for (const [name, value] of new FormData(form)) if (value !== "" && name !== "kind") found[name] = value;
   found.command = commandOf();
   for (const name of LISTS) if (found[name]) found[name] = listed(found[name]);
   for (const { name } of form.querySelectorAll("[data-field] > label > input[type=checkbox]")) if (name in found) found[name] = true;
-  if (found.env) found.env = await variables(found.env);
+  if (found.env) found.env = variables(found.env);
   return found;
 }
 
 // What was changed: an emptied field is null.
-async function changesOf() {
+function changesOf() {
   const found = {};
   for (const field of form.elements) {
     if (!field.name || ["kind", "command", "env"].includes(field.name)) continue;
@@ -28,10 +28,16 @@ async function changesOf() {
   if (command.value !== command.defaultValue || !kind.defaultChecked) found.command = commandOf();
   for (const name of LISTS) if (found[name]) found[name] = listed(found[name]);
   if (env.value !== env.defaultValue) {
-    const now = await variables(env.value), gone = Object.keys(await variables(env.defaultValue)).filter((name) => !(name in now));
+    const now = variables(env.value), gone = Object.keys(variables(env.defaultValue)).filter((name) => !(name in now));
     found.env = Object.fromEntries([...Object.entries(now).filter(([, value]) => value !== MASKED), ...gone.map((name) => [name, null])]);
   }
   return found;
+}
+
+// What a clone has that its source has not.
+function cloned() {
+  const changes = changesOf();
+  return "delay" in changes ? changes : { ...changes, run_at: null };
 }
 
 function commandOf() {
@@ -53,16 +59,12 @@ function words(text) {
   return text.replace(/\n+$/, "").split("\n");
 }
 
-async function variables(text) {
+function variables(text) {
   const env = {};
   for (const line of text.split("\n").filter((each) => each.trim())) {
     const at = line.indexOf("=");
     if (at < 1) throw new Error(`env ${JSON.stringify(line)} is not NAME=VALUE`);
     env[line.slice(0, at)] = line.slice(at + 1);
-  }
-  if (form.dataset.clone && Object.values(env).includes(MASKED)) {
-    const source = await call("GET", `/api/v1/jobs/${encodeURIComponent(form.dataset.clone)}`);
-    for (const [name, value] of Object.entries(env)) if (value === MASKED && name in source.env) env[name] = source.env[name];
   }
   return env;
 }
@@ -70,7 +72,10 @@ async function variables(text) {
 // The field that an error names: at its beginning, or after "of" or "tag".
 function fieldOf(text) {
   const known = [...form.querySelectorAll("[data-field]")];
-  const [first] = /[a-z_]+/.exec(text.replace(/^(an exit code of|a word of|job) /, "").replace(/^(tag|lock|secret)\b/, "$1s").replace(/^the units of lock\b/, "locks").replace(/^no (job|batch)\b.*/, "depends_on")) ?? [""];
+  const plain = text.replace(/^(an exit code of|a word of) /, "").replace(/^(tag|lock|secret)\b/, "$1s")
+    .replace(/^the units of lock\b/, "locks").replace(/^no (job|batch)\b.*/, "depends_on").replace(/^unique key\b/, "unique_key")
+    .replace(/^job \S+ exists already\b.*/, "id").replace(/^job /, "");
+  const [first] = /[a-z_]+/.exec(plain) ?? [""];
   return known.find((field) => field.dataset.field === first);
 }
 
@@ -118,14 +123,15 @@ form.addEventListener("submit", async (event) => {
   const button = form.querySelector("button.primary");
   button.disabled = true;
   try {
-    const { edit } = form.dataset;
+    const { edit, clone } = form.dataset;
     if (edit !== undefined) {
-      const path = `/jobs/${encodeURIComponent(edit)}`, changes = await changesOf();
+      const path = `/jobs/${encodeURIComponent(edit)}`, changes = changesOf();
       if (Object.keys(changes).length) await call("PATCH", `/api/v1${path}`, changes);
       location.href = address(path);
       return;
     }
-    const job = await call("POST", "/api/v1/jobs", await documentOf());
+    const job = clone === undefined ? await call("POST", "/api/v1/jobs?on_conflict=error", documentOf())
+      : await call("POST", `/api/v1/jobs/${encodeURIComponent(clone)}/clone`, cloned());
     if (document.getElementById("another").checked) { say(`enqueued ${job.id}`); form.elements.id.value = ""; }
     else location.href = address(`/jobs/${encodeURIComponent(job.id)}`);
   } catch (error) { show(error.message); }
