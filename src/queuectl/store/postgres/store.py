@@ -2,7 +2,7 @@
 
 A supervisor of this machine lives while it holds the lock on its lock file, as everywhere; for others a lease in its
 row counts, by the server's clock. Rows are locked by whoever is about to replace them: first workers, then jobs in
-the order of `seq`, so that two transactions wait for each other only by accident.
+the order of `seq`, the gates, and then batches, so that two transactions wait for each other only by accident.
 """
 
 from __future__ import annotations

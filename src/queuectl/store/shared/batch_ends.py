@@ -109,10 +109,11 @@ def have_need(store: Session, name: str) -> bool:
 
 
 def _have_running_hold(store: Session, name: str, lock: str) -> None:
-    """Has the jobs of a batch that run already hold a unit of its lock each. The lock only counts them."""
+    """Has the jobs of a batch that run already hold a unit of its lock each. The lock only counts them. One that
+    somebody is changing, perhaps since it has ended, either holds one or lacks the need for it still."""
     text = (
         "INSERT INTO {schema}.holds (lock, job, lease, units) SELECT ?, seq, lease, '[\"0\"]' FROM {schema}.jobs "
-        "WHERE batch = ? AND state = 'processing' "
+        f"WHERE batch = ? AND state = 'processing' {store._dialect.skip_locked} "
         "ON CONFLICT (lock, job) DO UPDATE SET lease = excluded.lease, units = excluded.units "
         "WHERE holds.lease <> excluded.lease"
     )
@@ -121,10 +122,11 @@ def _have_running_hold(store: Session, name: str, lock: str) -> None:
 
 def _forget_empty(store: Session, name: str) -> None:
     """Forgets what is set for a batch whose last job was removed, unless somebody is setting it just now."""
-    text = "SELECT 1 FROM {schema}.batches WHERE name = ?"
-    if not store._select(f"{text} {store._dialect.skip_locked}", [name]):
+    has_jobs = "SELECT 1 FROM {schema}.jobs WHERE batch = ? LIMIT 1"
+    text = f"SELECT 1 FROM {{schema}}.batches WHERE name = ? {store._dialect.skip_locked}"
+    if store._select(has_jobs, [name]) or not store._select(text, [name]):
         return
-    if not store._select("SELECT 1 FROM {schema}.jobs WHERE batch = ? LIMIT 1", [name]):
+    if not store._select(has_jobs, [name]):
         store._execute("DELETE FROM {schema}.batches WHERE name = ?", [name])
         store._execute("DELETE FROM {schema}.locks WHERE name = ?", [lock_of(name)])
 

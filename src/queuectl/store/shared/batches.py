@@ -52,6 +52,8 @@ class Batches(Edits):
 
         with self.transaction():
             self._shut_out_older()
+            if at_most not in (None, self.at_most(name)):
+                self._shut_gates()  # first: whoever removes jobs with locks notes then what that means for their batch
             kept = f"SELECT at_most FROM {{schema}}.batches WHERE name = ? {self._dialect.locked}"
             is_limited_so = self._select(kept, [name]) == [(at_most,)]  # as for each fire of a schedule
             text = (

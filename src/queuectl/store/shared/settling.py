@@ -100,6 +100,7 @@ def note_lost(store: Session, seqs: Sequence[int]) -> None:
         "INSERT INTO {schema}.batches (name, lost) SELECT batch, count(*) FROM {schema}.jobs "
         f"WHERE seq {store._dialect.any_of} AND state <> 'completed' AND batch IN (SELECT edges.batch FROM "
         "{schema}.edges JOIN {schema}.jobs AS child ON child.seq = edges.child AND child.unmet > 0) GROUP BY batch "
+        "ORDER BY batch "  # everybody locks them in this order
         "ON CONFLICT (name) DO UPDATE SET lost = batches.lost + excluded.lost"
     )
     store._execute(text, [store._dialect.array(seqs)])

@@ -1,0 +1,64 @@
+"""Limits of batches that are set on a server while jobs of these batches end, or are removed: nobody waits in a circle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from threading import Thread
+
+import psycopg
+import pytest
+
+from queuectl.domain.lifecycle import begun
+from queuectl.store.postgres.store import PostgresStore
+from queuectl.store.values import Change
+from tests.builders import HOST, a_grip, a_job, an_end
+from tests.server import drop_schema, new_schema
+from tests.workshop import until
+
+
+@pytest.fixture
+def stores(postgres_server: str, tmp_path: Path) -> Iterator[tuple[PostgresStore, PostgresStore]]:
+    """Two sessions of one store: one that the test drives, and another one's."""
+    url = new_schema(postgres_server)
+    with closing(PostgresStore(url, tmp_path)) as store, closing(PostgresStore(url, tmp_path)) as other:
+        yield store, other
+    drop_schema(url)
+
+
+def test_a_limit_does_not_wait_for_the_end_of_a_job_that_counts(stores: tuple[PostgresStore, PostgresStore]) -> None:
+    """A worker records it in the transaction of its next claim, which waits for the limit."""
+    worker, people = stores
+    worker.insert([a_job("a", at=worker.now(), batch="b")])
+    people.set_batch("b", 1, None)
+    grip = a_grip(worker)
+    (job,) = worker.claim(grip, HOST, 1, ())
+    people.wait_at_most(0.5)
+    with worker.transaction():
+        worker.record(grip, [Change(job, an_end(worker.now()))])
+        people.set_batch("b", 2, None)
+    assert worker.held() == {}
+
+
+def test_a_limit_and_a_removal_do_not_wait_for_each_other(
+    stores: tuple[PostgresStore, PostgresStore], postgres_server: str
+) -> None:
+    store, other = stores
+    store.insert([a_job("a", at=store.now(), batch="b", locks=("x",))])
+    store.insert([begun(a_job("next", at=store.now(), depends_on=("batch:b",)))])
+    pid = other._line.open().info.backend_pid
+    setting = Thread(target=other.set_batch, args=("b", 1, None))
+    with psycopg.connect(postgres_server, autocommit=True) as db:
+
+        def waits() -> bool:
+            return db.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", [pid]).fetchone() == (True,)
+
+        with store.transaction():
+            store._hold_gates()  # as a removal does
+            store._select("SELECT 1")  # waits for the answer
+            setting.start()
+            until(waits, "whoever sets the limit to wait")
+            store.delete(["a"])
+    setting.join()
+    assert store.at_most("b") == 1
