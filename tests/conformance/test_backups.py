@@ -217,7 +217,7 @@ def test_a_backup_writes_over_nothing_unless_asked(place: Places, tmp_path: Path
         file.write_text("mine")
         with pytest.raises(Conflict, match="there already"):
             client.backup(file)
-        with pytest.raises(Conflict, match="the store itself"):
+        with pytest.raises(Conflict, match="is a queuectl store"):
             client.backup(client.address, replace=True)
         with pytest.raises(Invalid, match="cannot be written to stdout"):
             client.backup("-")

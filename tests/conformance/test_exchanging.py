@@ -135,6 +135,19 @@ def test_all_or_none_are_imported(place: Places, kind: str) -> None:
             enqueue(client, plain)
 
 
+def test_no_store_and_no_device_is_written_over(place: Places, tmp_path: Path) -> None:
+    db, other, saved = Path(place("sqlite")), Path(place("sqlite")), tmp_path / "saved.db"
+    assert typed(db, "enqueue --id here -- true")[0] == typed(other, "enqueue --id there -- true")[0] == 0
+    assert typed(db, f"backup {saved}")[0] == 0
+    for words in (f"export {db}", f"export {other}", f"export {saved}", f"backup {other}", f"backup {db}"):
+        code, _, told = typed(db, f"{words} --replace")
+        assert (code, "is a queuectl store, with its jobs" in told) == (4, True)
+    for words in ("export /dev/null", "export /dev/stdout", "backup /dev/fd/1", f"export {tmp_path}"):
+        assert typed(db, f"{words} --replace")[0] == 2
+    assert [typed(each, "list --quiet")[1] for each in (db, other, saved)] == ["here\n", "there\n", "here\n"]
+    assert typed(db, f"backup {saved} --replace")[0] == 0
+
+
 def test_the_commands_write_and_read_a_file(place: Places, tmp_path: Path) -> None:
     source, target, file = Path(place("sqlite")), Path(place("sqlite")), tmp_path / "jobs.jsonl"
     with closing(opened(str(source))) as client:

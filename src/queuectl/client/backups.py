@@ -10,7 +10,7 @@ from contextlib import closing
 from queuectl import places
 from queuectl.client import schedules
 from queuectl.client.acting import note
-from queuectl.client.placing import become_one_file, file_beside, replaced, sync
+from queuectl.client.placing import become_one_file, file_beside, new_place, replaced, sync
 from queuectl.client.queues import PAUSE_ROW, known_queues
 from queuectl.client.values import BATCH, Progress
 from queuectl.client.workers import workers_of
@@ -40,17 +40,12 @@ def backup(store: Store, path: str, *, replace: bool, progress: Progress | None)
     """Writes a backup: all jobs with their history and output, and the settings, as of one moment.
 
     Jobs that run meanwhile are in it as lost with their machine, so they run again where it is restored. Raises
-    `Conflict` if the file is there, unless `replace`.
+    `Conflict` if the file is there, unless `replace`, and if it is a store in use.
     """
     places.refuse_missing(store.address)
     if path == "-":
         raise Invalid("a backup is a file, and cannot be written to stdout", "name one, or use: queuectl export")
-    is_folder = path.endswith(os.sep)
-    path = os.path.abspath(os.path.expanduser(path))
-    if is_folder or os.path.isdir(path):
-        raise Invalid(f"{path} names a folder, not a file", f"such as {os.path.join(path, 'queuectl-backup.db')}")
-    if os.path.lexists(path) and not replace:
-        raise Conflict(f"{path} is there already", "name another file, or write over it with --replace")
+    path = new_place(path, replace, "queuectl-backup.db", over_backups=True)
     if os.path.realpath(path) == os.path.realpath(store.address):
         raise Conflict(f"{path} is the store itself", "name another file")
     store.bring_up_to_date()

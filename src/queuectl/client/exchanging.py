@@ -15,6 +15,7 @@ from queuectl import ids
 from queuectl.client.acting import note
 from queuectl.client.enqueueing import check_units
 from queuectl.client.looking import pages
+from queuectl.client.placing import new_place
 from queuectl.client.values import Progress
 from queuectl.domain.batch import lock_of, without_lock
 from queuectl.domain.errors import Conflict, IdTaken, IdTwice, Invalid, KeyTaken, KeyTwice, NotFound, SystemFailure
@@ -45,10 +46,8 @@ def export(store: Store, selector: Selector, out: IO[str], progress: Progress | 
 @contextmanager
 def new_file(path: str, replace: bool) -> Iterator[IO[str]]:
     """A text file for its owner alone, which is there once it is whole. Raises `Conflict` if one is there already,
-    unless `replace`."""
-    path = os.path.abspath(os.path.expanduser(path))
-    if os.path.lexists(path) and not replace:
-        raise Conflict(f"{path} is there already", "name another file, or write over it with --replace")
+    unless `replace`, and for a store."""
+    path = new_place(path, replace, "jobs.jsonl")
     try:
         handle, made = tempfile.mkstemp(prefix=".export-", dir=os.path.dirname(path))
     except OSError as error:

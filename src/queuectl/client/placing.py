@@ -11,9 +11,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from queuectl import places
-from queuectl.domain.errors import QueuectlError, SystemFailure
+from queuectl.domain.errors import Conflict, Invalid, QueuectlError, SystemFailure
 from queuectl.store.shared.archive import Archive
 from queuectl.store.sqlite.archive import SqliteArchive
+from queuectl.store.sqlite.connection import AT_REST, mode_of_store
 from queuectl.store.sqlite.git import IGNORE, IGNORE_ALL
 from queuectl.typed import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 PREFIX = ".queuectl-new-"
 HELD_WITHIN_S = 60.0
+DEVICES = ("/dev", "/dev/fd", "/proc/self/fd")
+"""Where names such as /dev/stdout are, which may lead to a plain file."""
 
 
 @contextmanager
@@ -88,6 +91,27 @@ def _sweep(around: str, now: float) -> None:
                     shutil.rmtree(left, ignore_errors=True)
             finally:
                 os.close(handle)
+
+
+def new_place(path: str, replace: bool, example: str, *, over_backups: bool = False) -> str:
+    """The path of a file that is to be written, whole. Raises `Invalid` if it cannot be one.
+
+    Raises `Conflict` for one that is there unless `replace`, and for a store: `over_backups`, if it is in use.
+    """
+    is_folder = path.endswith(os.sep)
+    path = os.path.abspath(os.path.expanduser(path))
+    if is_folder or os.path.isdir(path):
+        raise Invalid(f"{path} names a folder, not a file", f"such as {os.path.join(path, example)}")
+    if not os.path.lexists(path):
+        return path
+    if os.path.dirname(path) in DEVICES or (os.path.exists(path) and not os.path.isfile(path)):
+        raise Invalid(f"{path} is a device or a pipe, not a file", f"name a file, such as {example}")
+    if not replace:
+        raise Conflict(f"{path} is there already", "name another file, or write over it with --replace")
+    mode = mode_of_store(path) if os.path.exists(path) else None
+    if mode is not None and not (over_backups and mode == AT_REST):
+        raise Conflict(f"{path} is a queuectl store, with its jobs", "name another file")
+    return path
 
 
 def become_one_file(path: str) -> None:

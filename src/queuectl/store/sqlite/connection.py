@@ -42,6 +42,7 @@ __all__ = [
 # as long as to bind a number; with one of its own, None is bound by one look into a dict.
 sqlite3.register_adapter(type(None), dict[None, None]().get)
 
+AT_REST = 1
 APPLICATION_ID = 0x71756575  # "queu": tells our files from other SQLite databases
 FULL = (ENOSPC, EDQUOT)
 
@@ -192,11 +193,18 @@ def exclude_from_git(path: str) -> str | None:
 
 def is_ours(path: str) -> bool:
     """Whether a file is or was a store: by the id in it, or by the store's folder next to it."""
-    if os.path.isdir(folder_of(path)):
-        return True
+    return os.path.isdir(folder_of(path)) or mode_of_store(path) is not None
+
+
+def mode_of_store(path: str) -> int | None:
+    """`AT_REST` if the file is a backup that nobody has written to, another number if it is a store; else None. The id
+    of a new store may only be in its log, so there the folder next to it counts."""
     with translated(path), open(path, "rb") as file:
         head = file.read(72)
-    return head.startswith(b"SQLite format 3\0") and int.from_bytes(head[68:72], "big") == APPLICATION_ID
+    if not head.startswith(b"SQLite format 3\0"):
+        return None
+    has_id = int.from_bytes(head[68:72], "big") == APPLICATION_ID
+    return head[18] if has_id or os.path.isdir(folder_of(path)) else None
 
 
 @contextmanager
