@@ -64,7 +64,7 @@ def test_only_a_live_worker_restarts(shop: Workshop) -> None:
     orphan.kill()
     with pytest.raises(Conflict, match="worker left is orphaned"):
         shop.client.restart_workers("left")
-    worker = shop.worker(1, "--name", "night")
+    worker = shop.worker(2, "--name", "night")  # a slot for what it takes over
     shop.started(shop.enqueue("sleep 300"))
     worker.signal(signal.SIGINT)
     until(lambda: "stopping" in worker.said())
