@@ -39,8 +39,8 @@ def test_three_stops_of_everything_do_not_condemn_a_healthy_job(shop: Workshop, 
         worker = shop.worker(1)
         until(lambda losses=losses: runs_after(shop.job(job), losses) and shop.commands())  # type: ignore[misc]
         stop_everything(shop, worker)
-    shop.worker(1)
     gate.touch()
+    shop.worker(1)
     (done,) = shop.finished(job)
     assert (done.state, done.lost, done.lost_in_row) == (JobState.COMPLETED, 3, 0)
     outcomes = [attempt.outcome for attempt in shop.store.attempts(done)]
