@@ -15,6 +15,8 @@ from queuectl.client.workers import workers_of
 from queuectl.domain.errors import Conflict, NotFound, OperationFailed
 from queuectl.domain.job import JobState
 from queuectl.domain.served import Served
+from queuectl.store.values import REFUSED
+from queuectl.wire.workers import RESTART
 from tests.compat.newer import install
 from tests.stores import on_each_store
 from tests.workshop import Workshop, until
@@ -67,12 +69,12 @@ def test_only_a_live_worker_restarts(shop: Workshop) -> None:
     worker = shop.worker(2, "--name", "night")  # a slot for what it takes over
     shop.started(shop.enqueue("sleep 300"))
     worker.signal(signal.SIGINT)
-    until(lambda: "stopping" in worker.said())
-    with pytest.raises(OperationFailed, match="no restart of worker night: it is stopping"):
-        shop.client.restart_workers("n*")
-    shop.client.ask_to_stop(None)
+    until(lambda: any(each.name == "night" and each.stopping for each in shop.client.workers()))
     with pytest.raises(Conflict, match="night is stopping"):
-        shop.client.restart_workers()
+        shop.client.restart_workers("n*")
+    rows = [row.id for row in shop.store.workers() if row.name == "night"]
+    shop.store.request_options(rows, {RESTART: True})  # by somebody who looked before
+    until(lambda: [wanted for _, wanted in shop.store.asked_of(rows).values()] == [{REFUSED: "it is stopping"}])
 
 
 def test_a_signal_that_comes_in_between_is_for_the_next_program() -> None:
