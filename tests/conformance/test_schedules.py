@@ -118,6 +118,16 @@ def test_a_time_that_no_fire_can_keep_is_refused(store: Store, key: str) -> None
     add(store, **{key: "1s"})
 
 
+@pytest.mark.parametrize("key", ["overlap", "catch_up"])
+def test_a_policy_that_is_none_is_refused(store: Store, key: str) -> None:
+    given: Any = {key: "sikp"}
+    with pytest.raises(Invalid, match=f"unknown {key}"):
+        add(store, **given)
+    add(store)
+    with pytest.raises(Invalid, match=f"unknown {key}"):
+        schedules.change(store, "ada", "tick", **given)
+
+
 def test_an_outage_is_one_line_whatever_its_length(store: Store, clock: ManualClock) -> None:
     add(store, every=1, overlap="allow", catch_up="all")
     clock.forward(30 * 86400)

@@ -60,8 +60,16 @@ def _duration(value: Any, key: str, least: float, most: float | None = None) -> 
     return seconds
 
 
-def _late_max(value: Any) -> float | None:
-    return _duration(value, "late_max", LEAST_S)
+_OVERLAP, _CATCH_UP = one_of(*Overlap), one_of(*CatchUp)
+
+
+def _policy(old: Policy, overlap: str | None, catch_up: str | None, late_max: Any) -> Policy:
+    """The policy with what is given. Raises `Invalid`."""
+    return Policy(
+        old.overlap if overlap is None else Overlap(_OVERLAP.read(overlap, "overlap")),
+        old.catch_up if catch_up is None else CatchUp(_CATCH_UP.read(catch_up, "catch_up")),
+        old.late_max if late_max is None else _duration(late_max, "late_max", LEAST_S),
+    )
 
 
 def add(
@@ -85,7 +93,7 @@ def add(
         name, None if cron is None else check_cron(cron, "cron", name),
         None if every is None else check_every(as_json(every), "every"), float(int(now)),
         "UTC" if cron is None else zone_of(tz),
-        Policy(Overlap(overlap or Overlap.SKIP), CatchUp(catch_up or CatchUp.ONE), _late_max(late_max)),
+        _policy(Policy(), overlap, catch_up, late_max),
         _duration(jitter, "jitter", 0.0, JITTER_MAX) or 0.0, document_text(document),
         json.dumps(surroundings(settings["env-capture"])), now, who, now, who,
         Pause(now, None, who) if paused else None,
@@ -154,11 +162,7 @@ def change(
 
     def changed(old: Schedule) -> Schedule:
         new = _with_rule(old, now, cron, every, tz)
-        policy = Policy(
-            Overlap(overlap) if overlap else old.policy.overlap,
-            CatchUp(catch_up) if catch_up else old.policy.catch_up,
-            old.policy.late_max if late_max is None else _late_max(late_max),
-        )
+        policy = _policy(old.policy, overlap, catch_up, late_max)
         wait = old.jitter if jitter is None else _duration(jitter, "jitter", 0.0, JITTER_MAX) or 0.0
         document = check_document(_with_changes(json.loads(old.document), as_json(job or {})), now)
         new = new._replace(policy=policy, jitter=wait, document=document_text(document), updated_at=now, updated_by=who)
@@ -241,8 +245,8 @@ _POLICY = (
     Argument("cron", Kind(schema.STORABLE, check_filled), default=None, told="when it fires"),
     Argument("every", _EVERY, default=None, told="or each so often"),
     Argument("tz", TEXT, default=None, told="the time zone of `cron` (default: the server's)"),
-    Argument("overlap", one_of(*Overlap), default=None, told="while an earlier job has not ended (default: skip)"),
-    Argument("catch_up", one_of(*CatchUp), default=None, told="fires that no worker saw (default: one)"),
+    Argument("overlap", _OVERLAP, default=None, told="while an earlier job has not ended (default: skip)"),
+    Argument("catch_up", _CATCH_UP, default=None, told="fires that no worker saw (default: one)"),
     Argument("late_max", _lasting(LEAST_S), default=None, told="later than this a fire makes no job"),
     Argument("jitter", _lasting(0.0, JITTER_MAX), default=None, told="fire up to this much later, always the same"),
     Argument("alert", _HOOK, default=None, told="the command or URL that is told when its runs fail or are late"),
