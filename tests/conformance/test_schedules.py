@@ -373,6 +373,22 @@ def test_the_job_of_a_schedule_may_have_no_hook_though_its_queue_has(store: Stor
     assert [*found, store.find(ALL_JOBS)[-1].spec.on_dead] == [None, "./other", "./page", None]
 
 
+def test_a_new_command_takes_the_place_of_a_script(store: Store, clock: ManualClock) -> None:
+    add(store, job={"command": ["a.sh", "x"], "script": "#!/bin/sh\necho $1\n"})
+    schedules.change(store, "ada", "tick", {"command": "echo new"})
+    clock.forward(60)
+    fire(store)
+    (job,) = store.find(ALL_JOBS)
+    assert (job.command, job.spec.script) == ("echo new", None)
+
+
+def test_a_key_is_changed_by_any_of_its_names(store: Store) -> None:
+    add(store, job={"command": "true", "max-retries": 1, "base_backoff_seconds": 9, "after": ["batch:a"]})
+    changes = {"max_retries": 2, "backoff-initial": 5, "depends_on": ["batch:b"]}
+    changed = schedules.change(store, "ada", "tick", changes).job
+    assert changed == {"command": "true", **changes}
+
+
 def test_adding_the_same_schedule_again_does_not_put_its_fires_off(store: Store, clock: ManualClock) -> None:
     add(store, every="1h")
     clock.forward(1800)

@@ -20,7 +20,8 @@ from queuectl.domain.errors import Invalid
 from queuectl.domain.job import DEFAULT_QUEUE
 from queuectl.domain.scheduled import IDLE_TOLD, Fire
 from queuectl.typed import Any
-from queuectl.wire.requests import parse_request
+from queuectl.wire.kinds import NONE, JsonObject
+from queuectl.wire.requests import LIFTED_BY_NULL, parse_request
 from queuectl.wire.times import format_duration, format_second, parse_time
 from queuectl.wire.words import age, ago, local_time
 
@@ -31,6 +32,8 @@ COLUMNS = (
 POLICY = (
     "cron", "every", "tz", "overlap", "catch_up", "late_max", "jitter", "alert", "ping", "expect_within"
 )  # fmt: skip
+NEVER_LIFTED = frozenset(("queue", "script")) | LIFTED_BY_NULL
+"""Keys of which `none` may be the value; of a hook it says that the job has none, whatever its queue has."""
 
 
 def add(call: Call) -> int:
@@ -56,8 +59,8 @@ def add(call: Call) -> int:
 def change(call: Call) -> int:
     """Changes a schedule."""
     (name,) = call.words
-    keys = options(call.args)
-    typed = call.after is not None or call.args.shell_command is not None
+    keys = _lifted(options(call.args))
+    typed = call.after is not None or call.args.shell_command is not None or "script" in keys
     job = {**keys, **command_of(call.args, call.after)} if typed else keys
     parse_request({"command": "true", **job}, SystemClock().now(), spelled(keys))
     with call.client() as client:
@@ -66,6 +69,11 @@ def change(call: Call) -> int:
         if not call.console.quiet:
             note_missing_of(call, job, done.cwd or "/")
     return 0
+
+
+def _lifted(keys: JsonObject) -> JsonObject:
+    """The keys, with None for those that go back to their defaults."""
+    return {key: None if value in (NONE, [NONE]) and key not in NEVER_LIFTED else value for key, value in keys.items()}
 
 
 def _policy(call: Call) -> dict[str, Any]:

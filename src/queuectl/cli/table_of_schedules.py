@@ -48,7 +48,8 @@ ROWS = (
         name="schedule set", group=SCHEDULES, help="change a schedule", target="schedule:change", words="SCHEDULE",
         least=1, most=1, takes_command=True, options=(*POLICY, *OF_JOBS),
         description="Change the given parts of a schedule: when it fires, its policy, its job. The others stay. A new "
-        "rule counts from now on. none lifts --late-max, --jitter, --alert, --ping and --expect-within.",
+        "rule counts from now on. none lifts --late-max, --jitter, --alert, --ping and --expect-within; it puts "
+        "options of the job, such as --timeout and --tag, back to their defaults.",
         examples=(
             'queuectl schedule set nightly --cron "30 3 * * *"',
             "queuectl schedule set nightly --timeout 2h -- ./new.sh",

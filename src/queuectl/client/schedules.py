@@ -28,6 +28,7 @@ from queuectl.wire import schema
 from queuectl.wire.keywords import as_json
 from queuectl.wire.kinds import NONE, check_filled, check_flag, check_hook, not_a_url, shown
 from queuectl.wire.limits import pause_reason
+from queuectl.wire.requests import key_named
 from queuectl.wire.schedules import (
     check_cron,
     check_document,
@@ -179,8 +180,12 @@ def change(
 
 
 def _with_changes(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of a schedule's job, some changed; one that is None goes back to its default."""
-    kept = {key: value for key, value in document.items() if key not in changes}
+    """The keys of a schedule's job, some changed; one that is None goes back to its default. A new command takes the
+    place of a script."""
+    changed = {key_named(key) for key in changes}
+    if "command" in changed:
+        changed.add("script")
+    kept = {key: value for key, value in document.items() if key_named(key) not in changed}
     return {**kept, **{key: value for key, value in changes.items() if value is not None}}
 
 

@@ -50,6 +50,14 @@ LIFTED_BY_NULL = frozenset(field.name for field in INPUT if field.kind == "hook"
 
 ALIASES = {"base_backoff_seconds": "backoff_initial", "after": "depends_on"}
 """Other names of keys."""
+
+
+def key_named(name: str) -> str:
+    """The key that a name stands for."""
+    key = name.replace("-", "_")
+    return ALIASES.get(key, key)
+
+
 _SETTERS = {field.name: field.setter for field in FIELDS if field.shown}
 _WRITTEN = frozenset(name for name, setter in _SETTERS.items() if setter == "queuectl")
 
