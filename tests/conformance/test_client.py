@@ -560,6 +560,43 @@ def test_a_clone_is_the_same_job_with_changes(anywhere: AnyClient) -> None:
         anywhere.clone("a", {"comand": "x"})
 
 
+def test_a_job_is_named_by_its_id_alone(anywhere: AnyClient) -> None:
+    job = anywhere.enqueue(command="true", id="a")
+    wrong: Any
+    for wrong in (job, [job], [1]):
+        for call in (anywhere.cancel, anywhere.delete, anywhere.wait, lambda ids: anywhere.set(ids, {"priority": 1})):
+            with pytest.raises(Invalid, match=r"a job is named by its id, a text, not by a value of type (Job|int)"):
+                call(wrong)
+    assert anywhere.job("a").state is JobState.PENDING
+    with pytest.raises(Invalid, match="a job must be a"):
+        anywhere.enqueue([5])  # type: ignore[list-item]
+
+
+def test_no_comma_makes_one_value_several(anywhere: AnyClient) -> None:
+    anywhere.enqueue([{"command": "true", "queue": queue} for queue in "ab"])
+    both = Selector(queues=("a,b",))
+    if isinstance(anywhere, Client):
+        assert anywhere.find(both) == []
+    else:
+        with pytest.raises(Invalid, match="a comma separates values: queue 'a,b' would be several"):
+            anywhere.find(both)
+
+
+def test_a_wait_that_is_over_names_only_what_has_not_finished(anywhere: AnyClient) -> None:
+    for id in "abc":
+        anywhere.enqueue(command="true", id=id)
+    anywhere.cancel("b")
+    with pytest.raises(TimeoutError, match=r"^not finished yet: a, c$"):
+        anywhere.wait(["a", "b", "c"], timeout=0)
+
+
+def test_no_last_line_is_no_output(anywhere: AnyClient) -> None:
+    anywhere.enqueue(command="true", id="a")
+    anywhere.cancel("a")
+    assert (anywhere.output("a", tail=0), list(anywhere.follow("a", tail=0))) == (b"", [])
+    assert anywhere.clone("a", {"id": "b", "state": "pending", "attempts": 0}).id == "b"
+
+
 def test_a_clone_lacks_variables_that_are_set_to_none(anywhere: AnyClient) -> None:
     first = anywhere.enqueue(command="true", env={"A": "1", "B": "2"})
     other = anywhere.clone(first.id, {"env": {"A": None, "C": "3", "nobodys": None}})

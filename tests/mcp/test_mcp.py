@@ -156,6 +156,16 @@ def test_enqueueing_with_an_id_is_repeatable(talk: Talk) -> None:
     assert first["job"]["id"] == again["job"]["id"] == "a"
 
 
+def test_a_taken_name_with_another_command_is_told(talk: Talk) -> None:
+    talk.call("enqueue", command="true", id="a", unique_key="k")
+    for name, given in (("id", {"id": "a"}), ("unique_key", {"id": "b", "unique_key": "k"})):
+        told = talk.call("enqueue", command="other", **given)["structuredContent"]
+        assert (told["added"], told["job"]["id"]) == (False, "a")
+        assert told["note"] == (
+            f"nothing was added: this {name} is of job a, which has another command; give a new {name}"
+        )
+
+
 @pytest.mark.parametrize(
     ("tool", "arguments", "told"),
     [

@@ -210,10 +210,10 @@ class Client(Here, Verbs):
         called with a message when the store is unavailable, and when it is back.
         """
         from queuectl.client import waiting
-        from queuectl.wire.keywords import seconds_of
+        from queuectl.wire.keywords import each_id, seconds_of
 
         limit_s = None if timeout is None else seconds_of(timeout)
-        return waiting.wait(self.store, [refs] if isinstance(refs, str) else refs, any, limit_s, tick, say)
+        return waiting.wait(self.store, list(each_id(refs)), any, limit_s, tick, say)
 
     def wait_batch(
         self, name: str, *, timeout: Duration | None = None, tick: Callable[[BatchView], None] | None = None,

@@ -17,14 +17,17 @@ from queuectl.domain.job import Job
 from queuectl.places import shown
 from queuectl.store.port import Store
 from queuectl.typed import TYPE_CHECKING, Any, overload
-from queuectl.wire.keywords import Duration, JobKeys, as_json, seconds_of, stream_name
+from queuectl.wire.keywords import Duration, JobKeys, as_json, each_id, seconds_of, stream_name
 from queuectl.wire.requests import NOTHING, JobRequest, parse_each, parse_request
 
 if TYPE_CHECKING:
     from ssl import SSLContext
     from typing import Unpack
 
+    from queuectl.client.actions import Action
     from queuectl.client.remote.client import RemoteClient
+    from queuectl.client.values import Changed, Progress
+    from queuectl.store.selections import Refs
 
 LOOK_EVERY_S = 0.05
 
@@ -114,6 +117,12 @@ class Client(client.Client):
         if isinstance(given, JobRequest):
             return given
         return parse_request(as_json(given), self.now())
+
+    # --- act --------------------------------------------------------------------------------
+
+    def act(self, action: Action, refs: Refs, progress: Progress | None = None) -> Changed:
+        """Does it to the jobs with these ids, in batches."""
+        return super().act(action, list(each_id(refs)), progress)
 
     # --- wait, follow -----------------------------------------------------------------------
 

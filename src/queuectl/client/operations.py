@@ -77,7 +77,7 @@ PAGES = (
 )
 FIELDS = Argument("fields", TEXT, default=(), many=True, told="only these keys of each job, such as id,state")
 STREAM = Argument("stream", one_of(*STREAMS), default=None, told="only this stream of a split output")
-TAIL = Argument("tail", number(1, LINES_MAX), default=None, told="only this many last lines")
+TAIL = Argument("tail", number(0, LINES_MAX), default=None, told="only this many last lines")
 
 SHOWN = Answer({"anyOf": [ref("History"), ref("JobKeys")]}, "the job, its executions and its events")
 

@@ -81,9 +81,15 @@ def _enqueue(context: Context, given: dict[str, Any]) -> dict[str, Any]:
     for name in given:
         if name not in known:
             raise Invalid(f"enqueue has no argument {name!r}", f"it has {', '.join(KEYS)}")
-    (job,) = client.enqueue([parse_request(given, client.now())], on_conflict="ignore")
+    request = parse_request(given, client.now())
+    (job,) = client.enqueue([request], on_conflict="ignore")
     told: dict[str, Any] = {"job": brief(job, client.reason(job) if job.seq else None), "added": not job.seq}
-    if not job.finished and (queues := client.unserved([job.queue])):
+    if job.seq and job.command != request.command:
+        taken = "id" if job.id == request.id else "unique_key"
+        told["note"] = (
+            f"nothing was added: this {taken} is of job {job.id}, which has another command; give a new {taken}"
+        )
+    elif not job.finished and (queues := client.unserved([job.queue])):
         told["note"] = context.hint(
             f"no live worker serves queue {queues[0]}; start one: queuectl worker start --detach"
         )

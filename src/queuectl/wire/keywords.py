@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from queuectl.domain.errors import Invalid
+from queuectl.domain.job import Job
 from queuectl.typed import TYPE_CHECKING, Any, TypedDict
 from queuectl.wire.times import parse_duration
 
@@ -78,6 +79,16 @@ def as_json(value: Any) -> Any:
     if isinstance(value, (tuple, list, set, frozenset)):
         return [as_json(each) for each in value]
     return value
+
+
+def each_id(refs: str | Iterable[object]) -> Iterator[str]:
+    """The ids in what a program names jobs by. Raises `Invalid`, since a job itself, or its number, may be given."""
+    for ref in [refs] if isinstance(refs, (str, Job)) else refs:
+        if not isinstance(ref, str):
+            raise Invalid(
+                f"a job is named by its id, a text, not by a value of type {type(ref).__name__}", "give job.id"
+            )
+        yield ref
 
 
 def seconds_of(duration: Duration) -> float:

@@ -23,7 +23,7 @@ from queuectl.domain.selector import ALL_JOBS, Selector
 from queuectl.domain.token import Token
 from queuectl.settings import Settings
 from queuectl.typed import TYPE_CHECKING, Any, overload
-from queuectl.wire.keywords import Duration, JobKeys, stream_name
+from queuectl.wire.keywords import Duration, JobKeys, each_id, stream_name
 from queuectl.wire.requests import NOTHING, JobRequest
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ class RemoteClient(Verbs):
 
     def wait(self, refs: str | Sequence[str], *, any: bool = False, timeout: Duration | None = None) -> list[Job]:
         """Waits until these jobs (or any of them) have finished. Returns the finished ones. Raises `TimeoutError`."""
-        return following.wait(self._line, [refs] if isinstance(refs, str) else refs, any, timeout)
+        return following.wait(self._line, each_id(refs), any, timeout)
 
     def wait_batch(self, name: str, *, timeout: Duration | None = None) -> BatchView:
         """Waits until none of a batch's jobs is unfinished. Raises `TimeoutError`, `NotFound`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 
@@ -53,7 +53,7 @@ def if_there(look: Callable[[], T]) -> T | None:
         return None
 
 
-def wait(line: RemoteConnection, refs: Sequence[str], any_: bool, timeout: Duration | None) -> list[Job]:
+def wait(line: RemoteConnection, refs: Iterable[str], any_: bool, timeout: Duration | None) -> list[Job]:
     """Waits until all (or any) of the jobs have finished, also while the server's store is unavailable. Returns those.
     Raises `TimeoutError`, `NotFound`."""
 
@@ -63,17 +63,26 @@ def wait(line: RemoteConnection, refs: Sequence[str], any_: bool, timeout: Durat
     open_refs = [job(ref).id for ref in refs]
     finished: dict[str, Job] = {}
     pause = Pause(timeout)
-    while True:
+
+    def is_over(all_: bool) -> bool:
+        nonlocal open_refs
         for ref in open_refs:
             seen = if_there(partial(job, ref))
             if seen is not None and seen.finished:
                 finished[ref] = seen
-            elif not any_:
+            elif not all_:
                 break  # one that has not finished is enough to know
         open_refs = [ref for ref in open_refs if ref not in finished]
-        if not open_refs or (any_ and finished):
-            return list(finished.values())
-        pause.wait(not_yet("finished", open_refs))
+        return not open_refs or (any_ and bool(finished))
+
+    while not is_over(all_=any_):
+        try:
+            pause.wait("")
+        except TimeoutError:
+            if not is_over(all_=True):
+                raise TimeoutError(not_yet("finished", open_refs)) from None
+            break
+    return list(finished.values())
 
 
 def follow(

@@ -11,11 +11,11 @@ from queuectl.client.remote import answers
 from queuectl.client.remote.connection import RemoteConnection, problem_of
 from queuectl.client.values import Changed, Progress, WorkerView
 from queuectl.clock import SystemClock
-from queuectl.domain.errors import QueuectlError
+from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.selector import Selector
 from queuectl.typed import Any
-from queuectl.wire.keywords import as_json
+from queuectl.wire.keywords import as_json, each_id
 from queuectl.wire.kinds import JsonObject
 from queuectl.wire.requests import JobRequest
 from queuectl.wire.times import format_time, parse_time
@@ -55,7 +55,7 @@ def act(
     **more: Any,
 ) -> Changed:  # fmt: skip
     """Acts on jobs by an operation on many, with `more` arguments."""
-    wanted = [refs] if isinstance(refs, str) else refs
+    wanted = list(each_id(refs))
     jobs, refused = list[Job](), list[QueuectlError]()
     for start in range(0, len(wanted), ACT_AT_ONCE):
         done = line.call(operation, ids=wanted[start : start + ACT_AT_ONCE], **more)
@@ -89,6 +89,8 @@ def document_of(given: JobRequest | Mapping[str, Any]) -> JsonObject:
         if (umask := document.get("umask")) is not None:
             document["umask"] = f"{umask:04o}"
         return {name: as_json(value) for name, value in document.items() if value is not None}
+    if not isinstance(given, Mapping):
+        raise Invalid(f"a job must be a mapping of its keys, not {given!r}", "enqueue([{'command': 'echo hello'}])")
     document = {name: as_json(value) for name, value in given.items()}
     for key in TIMES:
         when = document.get(key)

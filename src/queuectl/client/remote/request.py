@@ -11,6 +11,7 @@ from queuectl.domain.errors import Invalid
 from queuectl.domain.selector import Selector
 from queuectl.typed import Any, NamedTuple
 from queuectl.wire.kinds import JsonObject
+from queuectl.wire.selections import LISTS
 from queuectl.wire.times import format_time
 
 Query = dict[str, Any]
@@ -56,6 +57,11 @@ def query_of(selector: Selector) -> Mapping[str, Sequence[Any]]:
         "exit_code": selector.exit_codes, "command": selector.commands, "error": selector.errors,
         "fault": selector.faults, "text": selector.texts, "outcome": [str(outcome) for outcome in selector.outcomes],
     }  # fmt: skip
+    for key in LISTS:
+        if several := next((text for text in given[key] if "," in str(text)), None):
+            raise Invalid(
+                f"over HTTP a comma separates values: {key} {several!r} would be several", "select by another key"
+            )
     for key in ("ended_after", "ended_before"):
         if (at := getattr(selector, key)) is not None:
             given[key] = [format_time(at)]

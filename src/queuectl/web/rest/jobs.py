@@ -46,6 +46,8 @@ from queuectl.wire.requests import INPUT_KEYS, JobRequest, parse_each, parse_req
 from queuectl.wire.selections import parse_selection
 
 JOB_KEYS = [field.name for field in FIELDS if field.shown]
+TAKEN = (*INPUT_KEYS, *(field.name for field in FIELDS if field.setter == "ignored"))
+"""Keys of a new job, and those that are accepted and ignored."""
 JOBS_SHOWN_MAX = 1000
 """Most jobs that the answer to an action lists; all are counted."""
 REFUSED_SHOWN_MAX = 100
@@ -98,7 +100,7 @@ def _added(
 async def clone(request: Request, given: Given) -> Response:
     """Adds a copy of a job with the changes in the body."""
     ref, once = given["id"], Once(request)
-    changes = await object_body(request, *INPUT_KEYS)
+    changes = await object_body(request, *TAKEN)
 
     def add(client: Client) -> Response:
         def made(requests: Sequence[JobRequest]) -> list[Job]:
