@@ -150,7 +150,7 @@ EXAMPLES: dict[str, list[Any]] = {
     "backoff_jitter": [0, 1, 0.1, "0.25"],
     "retry_on": [[75, 111], 5, "1, 2,3", [], ["7"]],
     "fatal_on": ["2", [255]],
-    "timeout": ["90s", 0.5, 1],
+    "timeout": ["none", "90s", 0.5, 1],
     "kill_grace": [0, "1m"],
     "cwd": ["/", "//a", "///a/", "/a/../../b/./c//d/..", "/é 'x'"],
     "umask": ["0", "22", "0o077", "0777", "o7"],
@@ -420,6 +420,7 @@ def test_the_settings_are_the_policy_of_both(both: Both) -> None:
                 both.client.set_setting(name, values[at])
                 both.assert_same(plain)
                 both.assert_same({**plain, "backoff_base": 4})
+                both.assert_same({**plain, "timeout": "none"})
     finally:
         for name in SETTINGS:
             both.client.unset_setting(name)

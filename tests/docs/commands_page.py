@@ -28,9 +28,9 @@ HEAD = """\
 Generated from the tables of commands (`src/queuectl/cli/table.py`), operations (`src/queuectl/client/operations.py`)
 and settings (`src/queuectl/settings.py`) by `python -m tests.docs.commands_page`. A test compares them.
 
-Options may stand anywhere between the command and `--`, those of [all commands](#everywhere) also before the command. In an
-option's name `_` and `-` are the same. Durations are `90`, `90s`, `10m`, `1h30m` or `2d`. A generated id may be shortened to
-its first 4 or more characters.
+Options may stand anywhere between the command and `--`, those of [all commands](#everywhere) also before the command.
+In an option's name `_` and `-` are the same. Durations are `90`, `90s`, `10m`, `1h30m` or `2d`. A generated id may be
+shortened to its first 4 or more characters.
 """
 
 JOB = """\

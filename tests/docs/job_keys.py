@@ -17,7 +17,8 @@ TYPES = {
     "names": "Sequence[str]",
     "locks": "Sequence[str]", "secrets": "Sequence[str]", "dependencies": "Sequence[str]",
     "whole number": "int", "number": "float", "flag": "bool", "time": "str | datetime",
-    "duration": "Duration", "positive duration": "Duration", "size": "int | str", "exit codes": "Sequence[int]",
+    "duration": "Duration", "positive duration": "Duration", "duration or none": "Duration",
+    "size": "int | str", "exit codes": "Sequence[int]",
     "umask": "str", "key": "str", "allowance": "int | str", "script": "str", "hook": "Path",
     "variables": "Mapping[str, str]",
 }  # fmt: skip

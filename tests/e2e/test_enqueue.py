@@ -196,6 +196,15 @@ def test_each_line_makes_a_job(terminal: Terminal) -> None:
         assert terminal.type(f"queuectl enqueue {wrong}").code == 2
 
 
+def test_a_job_may_have_no_time_limit_though_others_have_one(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id before --hold -- true; queuectl config set timeout 1h")
+    terminal.good("queuectl queue set q timeout=2h; queuectl enqueue --id none -q q --timeout none -- true")
+    terminal.good("queuectl enqueue --id usual -q q -- true; queuectl clone usual --id copy --timeout none")
+    terminal.good("queuectl show before --json | queuectl enqueue - --id again")
+    found = {id: terminal.job(id)["timeout"] for id in ("none", "usual", "copy", "again")}
+    assert found == {"none": None, "usual": 7200, "copy": None, "again": None}
+
+
 def test_a_note_sends_no_control_characters_to_the_terminal(terminal: Terminal) -> None:
     done = terminal.good("queuectl enqueue --cwd $'/nowhere/\\e[31m' -- true")
     assert (r"no folder /nowhere/\x1b[31m here" in done.err, "\x1b" in done.err) == (True, False)

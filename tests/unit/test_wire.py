@@ -20,7 +20,7 @@ from queuectl.domain.job import COMMAND_BYTES_MAX, COMMAND_STRING_BYTES_MAX, Att
 from queuectl.domain.unique import Rule
 from queuectl.wire import times
 from queuectl.wire.jobs import command_line, job_to_json, spec_from_text, spec_to_text
-from queuectl.wire.requests import INPUT_KEYS, LIFTED_BY_NULL, JobRequest, parse_request
+from queuectl.wire.requests import INPUT_KEYS, LIFTED_BY_NULL, JobRequest, of_printed, parse_request
 from queuectl.wire.sizes import format_size
 from queuectl.wire.times import format_duration, format_time, parse_duration, parse_time
 from tests.builders import HOST, NOON, a_job
@@ -220,6 +220,15 @@ def test_an_absent_value_is_as_if_the_key_were_not_there() -> None:
     nothing = dict.fromkeys(key for key in INPUT_KEYS if key not in ("command", *LIFTED_BY_NULL))
     written = dict.fromkeys(key for key in CONTRACT_KEYS if key not in (*INPUT_KEYS, "state", "attempts"))
     assert request(**nothing, **written) == request()
+
+
+def test_none_is_no_time_limit_and_so_is_null_in_a_job_that_was_printed() -> None:
+    assert request(timeout="none").spec == {"timeout": None}
+    assert request(timeout=None).spec == {}
+    printed, left_out = of_printed({"id": "a", "command": "true", "timeout": None, "expires": None, "lease": 2})
+    assert (printed, left_out) == ({"command": "true", "timeout": "none", "expires": None}, ["id", "lease"])
+    with pytest.raises(Invalid, match="expires 'none' is not a duration"):
+        request(expires="none")
 
 
 def test_keys_that_a_new_job_has_anyway_are_taken() -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _KINDS = {
     field.name: field.kind for field in INPUT
-    if field.kind in ("whole number", "number", "duration", "positive duration", "size", "allowance", "exit codes")
+    if "duration" in field.kind or field.kind in ("whole number", "number", "size", "allowance", "exit codes")
 }  # fmt: skip
 WHOLE, FRACTION = r"[+-]?[0-9]{1,18}", r"[+-]?[0-9]{1,18}\.[0-9]{1,18}"
 

@@ -30,7 +30,8 @@ SHOWN_MAX = 300
 
 _WORDS: Mapping[str, Callable[[Any], str]] = {
     "command": command_line, "time": format_second, "duration": format_duration,
-    "positive duration": format_duration, "size": format_size, "umask": "{:04o}".format, "number": "{:g}".format,
+    "positive duration": format_duration, "duration or none": format_duration,
+    "size": format_size, "umask": "{:04o}".format, "number": "{:g}".format,
     "script": lambda text: f"{len(text.encode()):,} bytes", "flag": lambda flag: "true" if flag else "false",
 }  # fmt: skip
 _FIELDS = {field.name: field for field in SETTABLE}

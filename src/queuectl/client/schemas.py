@@ -61,7 +61,8 @@ _SHOWN: dict[str, Schema] = {
     "text": TEXT, "filled text": TEXT, "path": TEXT, "id": TEXT, "name": TEXT, "names": listed(TEXT),
     "locks": listed(TEXT), "dependencies": listed(TEXT), "key": TEXT, "secrets": listed(TEXT),
     "command": COMMAND, "whole number": COUNT, "number": NUMBER, "seconds": NUMBER, "flag": FLAG, "time": TIME,
-    "duration": NUMBER, "positive duration": NUMBER, "size": COUNT, "exit codes": listed(INTEGER), "umask": TEXT,
+    "duration": NUMBER, "positive duration": NUMBER, "duration or none": NUMBER,
+    "size": COUNT, "exit codes": listed(INTEGER), "umask": TEXT,
     "variables": ENVIRONMENT, "script": TEXT, "hook": TEXT, "state": STATE, "worker": TEXT,
     "json": {"description": "any JSON"},
 }  # fmt: skip
@@ -83,6 +84,7 @@ _GIVEN: dict[str, Schema] = {
     "secrets": listed({"type": "string", "pattern": f"^{kinds.SECRET}$"}),
     "size": SIZE,
     "time": TIME, "duration": DURATION, "positive duration": DURATION,
+    "duration or none": {"anyOf": [DURATION, {"type": "string", "enum": [kinds.NONE]}]},
     "exit codes": listed({"type": "integer", "minimum": 1, "maximum": EXIT_CODE_MAX}),
     "umask": {"type": "string", "pattern": "^[0-7]{3,4}$"}, "variables": ENVIRONMENT,
     "command": {

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     Kind = Literal[
         "text", "filled text", "path", "id", "name", "names", "command", "script", "hook", "whole number", "number",
-        "flag", "time", "duration", "positive duration", "seconds", "size", "exit codes", "umask", "variables", "locks",
+        "flag", "time", "duration", "positive duration", "duration or none",
+        "seconds", "size", "exit codes", "umask", "variables", "locks",
         "dependencies", "key", "rule", "allowance", "secrets", "state", "worker", "json",
     ]  # fmt: skip
     """The type of a value. Each kind has one check (wire/kinds.py), one form in JSON (wire/jobs.py), one schema in each
@@ -125,8 +126,8 @@ FIELDS: tuple[Field, ...] = (
         settable=True,
     ),
     Field(
-        "timeout", "positive duration", "spec", nullable=True,
-        option="--timeout", metavar="DURATION", help="time limit of one attempt",
+        "timeout", "duration or none", "spec", nullable=True,
+        option="--timeout", metavar="DURATION", help="time limit of one attempt; none: no limit",
         label="Time limit", hint="of one attempt", often=True,
     ),
     Field(

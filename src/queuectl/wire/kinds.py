@@ -149,6 +149,11 @@ def check_positive_duration(value: object, key: str) -> float:
     return seconds
 
 
+def _check_duration_or_none(value: object, key: str) -> float | None:
+    """The same, or `none`: there is no limit, whatever is usual."""
+    return None if value == NONE else check_positive_duration(value, key)
+
+
 def check_id(value: object, key: str) -> str:
     if isinstance(value, str) and may_be_id(value):
         return value
@@ -330,6 +335,7 @@ _CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "time": lambda value, key: value,  # against the clock, by `parse_request`
     "duration": parse_duration,
     "positive duration": check_positive_duration,
+    "duration or none": _check_duration_or_none,
     "exit codes": check_exit_codes,
     "locks": check_locks,
     "secrets": check_secrets,

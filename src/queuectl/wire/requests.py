@@ -48,6 +48,9 @@ OF_BATCH = ("at_most", "max_fails")
 LIFTED_BY_NULL = frozenset(field.name for field in INPUT if field.kind == "hook")
 """Keys for which null says that the job has none, whatever its queue has; of any other key null says nothing."""
 
+UNLIMITED = frozenset(field.name for field in INPUT if field.kind == "duration or none")
+"""Keys for which `none` says that the job has none, whatever its queue or the settings have."""
+
 ALIASES = {"base_backoff_seconds": "backoff_initial", "after": "depends_on"}
 """Other names of keys."""
 
@@ -235,7 +238,10 @@ def of_printed(document: object) -> tuple[object, list[str]]:
     if not isinstance(document, dict) or not document.keys() & (_WRITTEN | PRINTED_BESIDE):
         return document, []
     left = {"id", "start_by"} if document.get("expires") is not None else {"id"}
-    asked = {key: value for key, value in document.items() if key.replace("-", "_") in INPUT_KEYS and key not in left}
+    asked = {
+        key: kinds.NONE if value is None and key in UNLIMITED else value
+        for key, value in document.items() if key.replace("-", "_") in INPUT_KEYS and key not in left
+    }  # fmt: skip
     return asked, [key for key, value in document.items() if key not in asked and value is not None]
 
 

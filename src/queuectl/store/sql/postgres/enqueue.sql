@@ -727,7 +727,10 @@ BEGIN
             RETURN to_json({schema}.enqueue_flag(value, key));
         WHEN 'duration' THEN
             RETURN {schema}.enqueue_float({schema}.enqueue_duration(value, key));
-        WHEN 'positive duration' THEN
+        WHEN 'positive duration', 'duration or none' THEN
+            IF rule ->> 'kind' = 'duration or none' AND value = '"none"' THEN
+                RETURN NULL;
+            END IF;
             seconds := {schema}.enqueue_duration(value, key);
             IF seconds = 0 THEN
                 PERFORM {schema}.enqueue_refuse(
