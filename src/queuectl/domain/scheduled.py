@@ -100,6 +100,16 @@ class Schedule(NamedTuple):
         late_at = at + self.watch.expect_within
         return self._replace(tell_at=late_at if self.tell_at is None else min(late_at, self.tell_at))
 
+    def told_until(self, now: float) -> Schedule:
+        """The schedule without what was told and judged at times that a clock which was set back has yet to reach."""
+        streak, judged = self.streak, self.judged
+        if streak is not None and streak.told_at > now:
+            streak = streak._replace(told_at=now)
+        if judged is not None and judged > now:
+            judged = now
+        is_same = (streak, judged) == (self.streak, self.judged)
+        return self if is_same else self._replace(streak=streak, judged=judged, tell_at=None if self.pause else now)
+
     def tell_next(self, unjudged: float | None) -> float | None:
         """When to look at what there is to tell. `unjudged`: the first fire that may become late."""
         if self.pause:
@@ -150,6 +160,7 @@ class Look(NamedTuple):
 def recounted(schedule: Schedule, now: float, rule: Rule, zone: tzinfo) -> Schedule:
     """The schedule with the next fire as it is now; the clock may have been set back since that was noted, or the rules
     of the zone have changed. One that is due stays as it is."""
+    schedule = schedule.told_until(now)
     if schedule.next_at is None or schedule.next_at <= now:
         return schedule
     return schedule.counted_from(now, rule, zone)
