@@ -12,7 +12,7 @@ import pytest
 
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Conflict, IdTaken, Invalid, NotFound, QueuectlError
-from queuectl.domain.job import JobState
+from queuectl.domain.job import HOOKS, JobState
 from queuectl.domain.selector import ALL_JOBS, Selector
 from tests.conformance.test_backups import running
 from tests.conformance.test_copying import Places, enqueue, fill, opened, place
@@ -105,6 +105,30 @@ def test_what_was_imported_goes_on_as_what_it_was(place: Places, kind: str) -> N
         assert [parent.id for parent in target.graph("after").jobs][:1] == ["done"]
         generated = next(job.id for job in target.jobs() if job.command == "later")
         assert target.job(generated[:6]).id == generated
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_finished_job_holds_its_key_as_long_as_where_it_was(place: Places, kind: str) -> None:
+    with closing(opened(place("sqlite"))) as client, closing(opened(place(kind))) as target:
+        enqueue(client, {"id": "a", "command": "true", "unique_key": "K", "unique_for": "1h"})
+        enqueue(client, {"id": "b", "command": "true", "unique_key": "L"})
+        client.cancel(["a", "b"])
+        take(target, exported(client))
+        assert target.job("a").unique_until == pytest.approx(client.job("a").unique_until)
+        found = enqueue(target, *({"command": "true", "unique_key": key} for key in "KL"))
+        assert [each.id == held for each, held in zip(found, "ab", strict=True)] == [True, False]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_what_cannot_be_imported_is_told_with_the_file(place: Places, kind: str) -> None:
+    with closing(opened(place(kind))) as target:
+        with pytest.raises(Invalid, match=r"jobs\.jsonl, line 1: this is a hook of another job") as refused:
+            take(target, [{"id": "a", "command": "true", "queue": HOOKS}])
+        assert "export without --hooks" in refused.value.hint
+        with pytest.raises(Invalid, match=r"jobs\.jsonl: job a needs 2 units of lock gpu") as refused:
+            take(target, [{"id": "a", "command": "true", "locks": ["gpu=2"]}])
+        assert "nothing was imported" in refused.value.hint
+        assert target.count() == 0
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])

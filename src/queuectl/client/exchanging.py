@@ -110,12 +110,15 @@ class Taken:
         return f"{self.name}, {self.kind} {' and '.join(map(str, found[:2]))}: "
 
 
-def _fitting(store: Store, job: Job) -> Job:
+def _fitting(store: Store, job: Job, name: str) -> Job:
     """An unfinished job without the lock of a batch whose limit did not come along. Raises `Invalid` if it needs more
-    units of a lock than there are."""
+    units of a lock than there are. `name` is the file that it is from."""
     if job.batch is not None and not store.at_most(job.batch):
         job = job._replace(locks=without_lock(job.locks, lock_of(job.batch)))
-    check_units(store, [job])
+    try:
+        check_units(store, [job])
+    except Invalid as error:
+        raise Invalid(f"{name}: {error.message}", error.hint_and("nothing was imported")) from None
     return job
 
 
@@ -129,7 +132,7 @@ def take_in(store: Store, who: str, taken: Taken, progress: Progress | None = No
         for _, jobs in taken.pages():
             specs = {id(job.spec): job.spec._replace(captured=captured) for job in jobs}
             made = [job._replace(spec=specs[id(job.spec)], generated_id=ids.may_be_drawn(job.id)) for job in jobs]
-            yield [_fitting(store, job) if job.locks and not job.finished else job for job in made]
+            yield [_fitting(store, job, taken.name) if job.locks and not job.finished else job for job in made]
             done += len(jobs)
             if progress:
                 progress(done)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.fields import FIELDS, Field
-from queuectl.domain.job import Job, JobState, Spec
+from queuectl.domain.job import HOOKS, Job, JobState, Spec
 from queuectl.typed import Any
 from queuectl.wire import kinds
 from queuectl.wire.requests import PRINTED_BESIDE, unknown_key
@@ -35,6 +35,8 @@ class AsTheyWere:
         key."""
         if not isinstance(document, dict):
             raise Invalid(f"a job must be a JSON object, not {kinds.shown(document)}", HINT)
+        if document.get("queue") == HOOKS:
+            raise Invalid("this is a hook of another job, and hooks are not imported", "export without --hooks")
         found: dict[str, Any] = {}
         spec: dict[str, Any] = {}
         for key, value in document.items():
@@ -53,6 +55,8 @@ class AsTheyWere:
         found.setdefault("updated_at", created_at)
         made = Spec(**{"env": {}, **spec})
         self._spec = self._spec if made == self._spec else made
+        if made.unique_for is not None:
+            found["unique_until"] = created_at + made.unique_for
         return Job(spec=self._spec, **found)
 
 
