@@ -225,3 +225,28 @@ def test_a_list_of_a_form_shows_what_is_set_and_can_be_set_back(open_page: OpenP
     server.queue.set_schedule("nightly", overlap="replace")
     expect(kept).to_have_attribute("value", "replace")
     expect(overlap).to_have_value("queue")  # as it was chosen and not yet sent
+
+
+# --- once -----------------------------------------------------------------------------------
+
+
+def test_a_form_that_is_sent_twice_adds_one_job(open_page: OpenPage, server: Service) -> None:
+    page = open_page("/enqueue")
+    before = server.queue.count()
+    page.locator("#f-command").fill("true")
+    page.keyboard.press("Control+Enter")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url("**/jobs/*")
+    assert server.queue.count() == before + 1
+    page.go_back()
+    expect(page.locator("form").get_by_role("button", name="Enqueue")).to_be_enabled()
+
+
+def test_a_double_click_acts_once(open_page: OpenPage, server: Service) -> None:
+    server.queue.add_schedule("twice", {"command": "true", "held": True}, every="5m")
+    page = open_page("/schedules/twice")
+    before = server.queue.count()
+    page.get_by_role("button", name="Run now").dblclick()
+    expect(page.locator(".toast")).to_have_count(1)
+    page.reload()
+    assert server.queue.count() == before + 1

@@ -44,7 +44,7 @@ async function act(element, more = {}) {
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-call]");
-  if (button) act(button);
+  if (button && event.detail < 2) act(button); // the second click of two is for what stood there before
 });
 document.addEventListener("submit", (event) => {
   const form = event.target.closest("form[data-call]");

@@ -119,8 +119,9 @@ function show(text) {
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  clear();
   const button = form.querySelector("button.primary");
+  if (button.disabled) return; // sent by the keyboard once more
+  clear();
   button.disabled = true;
   try {
     const { edit, clone } = form.dataset;
@@ -133,10 +134,11 @@ form.addEventListener("submit", async (event) => {
     const job = clone === undefined ? await call("POST", "/api/v1/jobs?on_conflict=error", documentOf())
       : await call("POST", `/api/v1/jobs/${encodeURIComponent(clone)}/clone`, cloned());
     if (document.getElementById("another").checked) { say(`enqueued ${job.id}`); form.elements.id.value = ""; }
-    else location.href = address(`/jobs/${encodeURIComponent(job.id)}`);
+    else { location.href = address(`/jobs/${encodeURIComponent(job.id)}`); return; }
   } catch (error) { show(error.message); }
   button.disabled = false;
 });
+addEventListener("pageshow", () => { form.querySelector("button.primary").disabled = false; });
 form.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
 });
