@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from queuectl import places
 from queuectl.client import tokens
 from queuectl.client.operation import Operation
 from queuectl.client.operations import OPERATIONS
@@ -511,3 +512,20 @@ def test_every_attack_in_the_documentation_is_a_test_here() -> None:
     assert named
     assert named <= set(globals())
     assert Guard.__module__ in PAGE.read_text().replace("/", ".")
+
+
+def test_a_browser_that_is_not_let_in_gets_a_page(service: Service) -> None:
+    accept = {"Accept": "text/html,*/*"}
+    with service.browser() as browser:
+        refused = browser.get("/jobs", headers={**accept, "Host": "else<where>.example"})
+        assert (refused.status_code, refused.headers["content-type"]) == (403, "text/html; charset=utf-8")
+        assert "is not a name of this server" in refused.text
+        assert "allow it with: serve --allow-host NAME" in refused.text
+        assert "<where>" not in refused.text
+        places.reset_store(service.db)
+        for path in ("/jobs", f"/login?token={service.tokens['full']}"):
+            lost = browser.get(path, headers=accept)
+            assert (lost.status_code, lost.headers["content-type"]) == (503, "text/html; charset=utf-8"), path
+            assert "was removed" in lost.text
+        assert browser.get("/api/v1/jobs", headers=accept).json()["code"] == "store_lost"
+        assert browser.get("/jobs").json()["code"] == "store_lost"

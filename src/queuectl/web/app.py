@@ -25,7 +25,7 @@ from queuectl.web.feed import Feed
 from queuectl.web.guard import Guard, Hosts
 from queuectl.web.pages.charts import Charts
 from queuectl.web.public import PublicUrl, refuse_pages
-from queuectl.web.rendering import page
+from queuectl.web.rendering import outside, page
 from queuectl.web.rest import table
 from queuectl.web.rest.health import Health
 from queuectl.web.rest.streaming import Followers
@@ -125,10 +125,12 @@ async def _problem(request: Request, error: Exception) -> Response:
     """
     assert isinstance(error, QueuectlError)
     opens_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
-    if opens_page and hasattr(request.state, "visitor") and not request.url.path.startswith("/api/"):
-        title = problems.title(error.http_status)
-        return page(request, "error.html", status=error.http_status, error=error, title=title)
-    return problems.response(error)
+    if not opens_page or request.url.path.startswith("/api/"):
+        return problems.response(error)
+    if not hasattr(request.state, "visitor"):
+        return outside(request, error)
+    title = problems.title(error.http_status)
+    return page(request, "error.html", status=error.http_status, error=error, title=title)
 
 
 async def _not_routed(request: Request, error: Exception) -> Response:

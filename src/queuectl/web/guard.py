@@ -13,6 +13,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,6 +23,7 @@ from queuectl.typed import NamedTuple
 from queuectl.web import problems
 from queuectl.web.door import Door
 from queuectl.web.public import PublicUrl, within
+from queuectl.web.rendering import outside
 from queuectl.web.stores import FOLDER, store_in
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -130,7 +132,7 @@ class Guard:
         except problems.Unauthenticated as error:
             await _way_in(scope, error)(scope, receive, guarded)
         except QueuectlError as error:
-            await problems.response(error)(scope, receive, guarded)
+            await _refusal(scope, error)(scope, receive, guarded)
 
     async def _let_in(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -180,13 +182,22 @@ class Guard:
 
 def _way_in(scope: Scope, error: problems.Unauthenticated) -> Response:
     """Redirects a browser that opens a page to the login; a program gets the error."""
-    wants_page = "text/html" in Headers(scope=scope).get("accept", "")
-    if wants_page and scope["method"] == "GET" and not scope["path"].startswith("/api/"):
+    if _opens_page(scope):
         query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
         return RedirectResponse(
             f"/login?next={quote(scope['path'] + query, safe='')}", 303, {"Cache-Control": "no-store"}
         )
     return problems.response(error)
+
+
+def _refusal(scope: Scope, error: QueuectlError) -> Response:
+    """The error, as a page for a browser that opens one."""
+    return outside(Request(scope), error) if _opens_page(scope) else problems.response(error)
+
+
+def _opens_page(scope: Scope) -> bool:
+    wants_page = "text/html" in Headers(scope=scope).get("accept", "")
+    return wants_page and scope["method"] == "GET" and not scope["path"].startswith("/api/")
 
 
 def cookie_name(scope: Scope) -> str:

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from queuectl import __version__, program
 from queuectl.client.facts import info, tries, why_failed
+from queuectl.domain.errors import QueuectlError
 from queuectl.domain.job import seen_state
 from queuectl.domain.limits import requests_of
 from queuectl.typed import Any
@@ -91,3 +92,8 @@ def page(
     stores = places(request.app.state.stores, request.state.base, request.state.store_name)
     text = templates.get_template(template).render(request=request, visitor=visitor, root=root, stores=stores, **values)
     return HTMLResponse(under(root, text), status)
+
+
+def outside(request: Request, error: QueuectlError) -> Response:
+    """The page of an error for somebody who has not been let in."""
+    return page(request, "refused.html", status=error.http_status, error=error)
