@@ -17,7 +17,7 @@ from queuectl.store.port import Store
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.shared.limits import GATES_SCHEMA
 from queuectl.store.values import Change, Grip, Heard, Superseded
-from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, an_end
+from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, an_end, record_one
 from tests.conformance.conftest import StoreFactory
 from tests.workshop import until
 
@@ -352,6 +352,15 @@ def test_units_are_given_out_first_to_last(store: Store, grip: Grip) -> None:
     assert held == {"a": {"QUEUECTL_LOCK_GPU": "x", "CUDA": "x"}, "b": {"QUEUECTL_LOCK_GPU": "y,y", "CUDA": "y,y"}}
     assert store.get("b").units == json.dumps(held["b"])
     assert store.lock("gpu") == Lock("gpu", ("x", "y", "y"), "CUDA", named=True)
+
+
+def test_a_job_that_needs_a_lock_no_more_is_told_of_no_units(store: Store, grip: Grip) -> None:
+    store.insert([a_job("a", locks=("gpu",))])
+    (job,) = store.claim(grip, HOST, 1, ())
+    record_one(store, grip, Change(job, GivenBack()))
+    store.edit(["a"], lambda job: ({"locks": ()}, "locks: none"), None)
+    (job,) = store.claim(grip, HOST, 1, ())
+    assert (job.units, store.get("a").units) == (None, None)
 
 
 @pytest.mark.parametrize("units", [("0", "1"), ("x", "y")])

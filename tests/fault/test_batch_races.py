@@ -1,4 +1,4 @@
-"""Limits of batches that are set on a server while jobs of these batches end, or are removed: nobody waits in a circle."""
+"""Limits of batches that are set on a server while their jobs end, or are removed: nobody waits in a circle."""
 
 from __future__ import annotations
 
@@ -62,3 +62,30 @@ def test_a_limit_and_a_removal_do_not_wait_for_each_other(
             store.delete(["a"])
     setting.join()
     assert store.at_most("b") == 1
+
+
+def test_new_jobs_under_the_limits_of_before_block_no_removal(stores: tuple[PostgresStore, PostgresStore]) -> None:
+    store, other = stores
+    store.insert([a_job("a", at=store.now(), batch="b", locks=("x",))])
+    store.insert([begun(a_job("next", at=store.now(), depends_on=("batch:b",)))])
+    store.set_batch("b", 1, "2")
+    other.wait_at_most(0.5)
+    with store.transaction():
+        store.set_batch("b", 1, "2")
+        store._select("SELECT 1")
+        other.delete(["a"])
+        store.insert([a_job("c", at=store.now(), batch="b")])
+    assert [(batch.at_most, batch.max_fails) for batch in store.batches("b")] == [(1, "2")]
+
+
+def test_limits_that_new_jobs_rely_on_are_not_forgotten(stores: tuple[PostgresStore, PostgresStore]) -> None:
+    store, other = stores
+    store.insert([a_job("a", at=store.now(), batch="b")])
+    store.set_batch("b", 2, None)
+    other.delete(["a"])
+    with store.transaction():
+        store.set_batch("b", 2, None)
+        store.insert([a_job("c", at=store.now(), batch="b")])
+        store._select("SELECT 1")
+        other.settle()  # finds no job of the batch
+    assert (store.at_most("b"), store.lock("batch:b").capacity) == (2, 2)

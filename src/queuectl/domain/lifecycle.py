@@ -165,7 +165,7 @@ def _changes(job: Job, event: Event, now: float) -> Changes:
         case Claimed():
             return {
                 "state": PROCESSING, "lease": job.lease + 1, "worker": event.worker, "host": event.host,
-                "started_at": None, "finished_at": None, "next_retry_at": None, "progress": None,
+                "started_at": None, "finished_at": None, "next_retry_at": None, "progress": None, "units": None,
             }  # fmt: skip
         case Started():
             return {"started_at": event.at, "starts": job.starts + (job.started_at is None)}

@@ -38,6 +38,8 @@ POSTGRES = Dialect(
     skip_locked="FOR NO KEY UPDATE SKIP LOCKED",
     shared_unlocked="FOR SHARE SKIP LOCKED",
     first_unlocked="ORDER BY seq LIMIT ? FOR UPDATE SKIP LOCKED",
+    kept="FOR KEY SHARE",
+    removable="FOR UPDATE SKIP LOCKED",
     pairs="SELECT * FROM unnest(?::text[], ?::text[])",
     retries="WHERE state = 'failed' AND NOT held",
     greatest="greatest",

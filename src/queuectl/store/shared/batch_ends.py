@@ -123,7 +123,7 @@ def _have_running_hold(store: Session, name: str, lock: str) -> None:
 def _forget_empty(store: Session, name: str) -> None:
     """Forgets what is set for a batch whose last job was removed, unless somebody is setting it just now."""
     has_jobs = "SELECT 1 FROM {schema}.jobs WHERE batch = ? LIMIT 1"
-    text = f"SELECT 1 FROM {{schema}}.batches WHERE name = ? {store._dialect.skip_locked}"
+    text = f"SELECT 1 FROM {{schema}}.batches WHERE name = ? {store._dialect.removable}"
     if store._select(has_jobs, [name]) or not store._select(text, [name]):
         return
     if not store._select(has_jobs, [name]):

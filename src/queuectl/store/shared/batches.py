@@ -52,17 +52,19 @@ class Batches(Edits):
 
         with self.transaction():
             self._shut_out_older()
-            if at_most not in (None, self.at_most(name)):
-                self._shut_gates()  # first: whoever removes jobs with locks notes then what that means for their batch
-            kept = f"SELECT at_most FROM {{schema}}.batches WHERE name = ? {self._dialect.locked}"
-            is_limited_so = self._select(kept, [name]) == [(at_most,)]  # as for each fire of a schedule
+            text = f"SELECT at_most, max_fails FROM {{schema}}.batches WHERE name = ? {self._dialect.kept}"
+            for kept in self._select(text, [name]):
+                if at_most in (None, kept[0]) and max_fails in (None, kept[1]):
+                    return  # as for each fire of a schedule
+            self._shut_gates()  # first: who removes jobs with locks has them, and then writes to their batch
+            was = self.at_most(name)
             text = (
                 "INSERT INTO {schema}.batches (name, at_most, max_fails) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE "
                 "SET at_most = coalesce(excluded.at_most, batches.at_most), "
                 "max_fails = coalesce(excluded.max_fails, batches.max_fails)"
             )
             self._execute(text, [name, at_most, max_fails])
-            if at_most is not None and not is_limited_so:
+            if at_most not in (None, was):
                 self.change_lock(lock_of(name), lambda lock: lock._replace(units=numbered(at_most), named=False))
                 if not have_need(self, name):
                     self._execute("INSERT INTO {schema}.settlements (batch, meant) VALUES (?, ?)", [name, LIMITED])

@@ -184,6 +184,8 @@ class Dialect(NamedTuple):
     - `greatest`: the function that returns its greatest argument.
     - `each_of`: a query of one column of text, `each`, from an array.
     - `first_unlocked`: the end of a query that locks the first few jobs that nobody else is changing.
+    - `kept`: the end of a query for rows that nobody removes until this transaction ends. `removable`: of one that
+      locks rows to remove them, but for those that somebody keeps or is changing.
     """
 
     integer: str
@@ -200,6 +202,8 @@ class Dialect(NamedTuple):
     skip_locked: str
     shared_unlocked: str
     first_unlocked: str
+    kept: str
+    removable: str
     pairs: str
     retries: str
     greatest: str
@@ -222,6 +226,8 @@ SQLITE = Dialect(
     skip_locked="",
     shared_unlocked="",
     first_unlocked="LIMIT ?",
+    kept="",
+    removable="",
     pairs="SELECT one.value, other.value FROM json_each(?) AS one JOIN json_each(?) AS other USING (key) WHERE true",
     retries="INDEXED BY jobs_retries WHERE state = 'failed' AND held = 0",
     greatest="max",

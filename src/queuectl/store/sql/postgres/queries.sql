@@ -136,7 +136,7 @@ WITH taken AS MATERIALIZED (
 -- The end of both. Also returns each job's former state and due time, which the row no longer has.
 UPDATE {schema}.jobs SET
     state = 'processing', ready = false, lease = lease + 1, worker = %(worker)s, host = %(host)s,
-    started_at = NULL, finished_at = NULL, next_retry_at = NULL, progress = NULL,
+    started_at = NULL, finished_at = NULL, next_retry_at = NULL, progress = NULL, units = NULL,
     due_at = coalesce(jobs.place, greatest(jobs.run_at, jobs.created_at)), updated_at = %(now)s
 FROM taken WHERE jobs.ctid = taken.tid
 RETURNING taken.due_at, taken.state, {job_columns};

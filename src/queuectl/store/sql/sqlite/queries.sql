@@ -67,7 +67,7 @@ ORDER BY priority DESC, due_at, seq LIMIT +:limit;
 -- Hands jobs to a worker. Equal to lifecycle.apply(job, Claimed); a test holds them together.
 UPDATE jobs SET
     state = 'processing', ready = 0, lease = lease + 1, worker = :worker, host = :host,
-    started_at = NULL, finished_at = NULL, next_retry_at = NULL, progress = NULL,
+    started_at = NULL, finished_at = NULL, next_retry_at = NULL, progress = NULL, units = NULL,
     due_at = coalesce(place, max(run_at, created_at)), updated_at = :now
 WHERE seq IN (SELECT value FROM json_each(:seqs)) AND ready > 0
 RETURNING {job_columns};
