@@ -39,4 +39,4 @@ def test_none_puts_an_option_back_to_its_default(tmp_path: Path) -> None:
     given = "--timeout 5m --tag a --tag b --after batch:c --lock d --max-retries 1 --expires 5m --on-dead e"
     lifted = "--timeout none --tag none --after none --lock none --max-retries none --expires none --on-dead none"
     job = job_after(tmp_path, f"add tick --every 1h {given} -- true", f"set tick {lifted}")
-    assert job == {"command": ["true"], "on_dead": "none"}  # whatever its queue has
+    assert job == {"command": ["true"], "timeout": "none", "on_dead": "none"}  # whatever its queue has

@@ -21,7 +21,7 @@ from queuectl.domain.job import DEFAULT_QUEUE
 from queuectl.domain.scheduled import IDLE_TOLD, Fire
 from queuectl.typed import Any
 from queuectl.wire.kinds import NONE, JsonObject
-from queuectl.wire.requests import LIFTED_BY_NULL, parse_request
+from queuectl.wire.requests import LIFTED_BY_NULL, UNLIMITED, parse_request
 from queuectl.wire.times import format_duration, format_second, parse_time
 from queuectl.wire.words import age, ago, local_time
 
@@ -32,8 +32,9 @@ COLUMNS = (
 POLICY = (
     "cron", "every", "tz", "overlap", "catch_up", "late_max", "jitter", "alert", "ping", "expect_within"
 )  # fmt: skip
-NEVER_LIFTED = frozenset(("queue", "script")) | LIFTED_BY_NULL
-"""Keys of which `none` may be the value; of a hook it says that the job has none, whatever its queue has."""
+NEVER_LIFTED = frozenset(("queue", "script")) | LIFTED_BY_NULL | UNLIMITED
+"""Keys of which `none` may be the value; of a hook or a time limit it says that the job has none, whatever its queue
+has."""
 
 
 def add(call: Call) -> int:

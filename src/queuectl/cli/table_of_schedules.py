@@ -49,7 +49,7 @@ ROWS = (
         least=1, most=1, takes_command=True, options=(*POLICY, *OF_JOBS),
         description="Change the given parts of a schedule: when it fires, its policy, its job. The others stay. A new "
         "rule counts from now on. none lifts --late-max, --jitter, --alert, --ping and --expect-within; it puts "
-        "options of the job, such as --timeout and --tag, back to their defaults.",
+        "options of the job, such as --expires and --tag, back to their defaults.",
         examples=(
             'queuectl schedule set nightly --cron "30 3 * * *"',
             "queuectl schedule set nightly --timeout 2h -- ./new.sh",
