@@ -189,6 +189,8 @@ def _refuse_untrusted(store: Store) -> None:
     path = store.url
     if is_server(path):
         store.folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # the server decides who may write the store
+    elif not store.folder.is_dir():
+        store.bring_up_to_date()  # a backup where nobody may write: raises that it is read-only
     refuse_foreign(str(store.folder), path)
     found = stat_of(path)
     if os.getuid() == 0 and found and (found.st_uid != 0 or is_writable_by_others(found)):

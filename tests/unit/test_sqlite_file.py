@@ -6,15 +6,17 @@ import fcntl
 import multiprocessing
 import os
 import re
+import shutil
 import sqlite3 as plain_sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from queuectl.bootstrap import check_worker
 from queuectl.client.explaining import Around, explanations
 from queuectl.domain.errors import QueuectlError, StoreBusy, StoreUnavailable
 from queuectl.domain.job import JobState
@@ -23,8 +25,10 @@ from queuectl.domain.selector import Selector
 from queuectl.store.liveness import machine_id
 from queuectl.store.shared import migrations
 from queuectl.store.sqlite import session as sqlite
+from queuectl.store.sqlite.archive import SqliteArchive
 from queuectl.store.sqlite.connection import connect_in_memory, folder_of, sqlite3
 from queuectl.store.sqlite.store import SqliteStore
+from queuectl.wire.workers import WorkerOptions
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, claim_one, finish
 
 
@@ -364,6 +368,25 @@ def test_a_store_that_cannot_be_written_is_an_error_and_no_traceback() -> None:
         path.chmod(0o600)
         with opened(path) as store:
             assert [job.id for job in store.find(Selector())] == ["a"]
+
+
+def test_a_backup_can_be_read_where_nobody_may_write() -> None:
+    with ordinary_user() as folder:
+        path = folder / "saved.db"
+        with opened(path) as store:
+            store.insert([a_job("a")])
+        with closing(SqliteArchive(str(path))) as archive:
+            archive.become_one_file()
+        shutil.rmtree(folder_of(str(path)))
+        path.chmod(0o400)
+        folder.chmod(0o500)
+        with opened(path) as store:
+            assert [job.id for job in store.find(Selector())] == ["a"]
+            assert (store.workers(), store.living(store.workers())) == ([], [])
+            with pytest.raises(StoreUnavailable, match="is read-only"):
+                store.insert([a_job("b")])
+        with pytest.raises(StoreUnavailable, match="is read-only"):
+            check_worker(str(path), WorkerOptions())
 
 
 def test_a_damaged_store_says_so(path: Path) -> None:

@@ -152,7 +152,11 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     elif application_id != APPLICATION_ID:
         raise StoreUnavailable(f"{path} is an SQLite database, but not a queuectl store", "name another file with --db")
-    _make_folder(path)  # only now: with this folder next to it, `reset` would remove a database that is not ours
+    try:
+        _make_folder(path)  # only now: with this folder next to it, `reset` would remove a database that is not ours
+    except OSError:
+        if has_log(connection):  # a backup can be read where nobody may write
+            raise
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA journal_size_limit = {wal.LIMIT_BYTES}")
     connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone does not reach the platter
