@@ -173,6 +173,19 @@ def test_if_none_starts_a_worker_only_where_none_serves(terminal: Terminal) -> N
     assert terminal.good("queuectl worker stop").out == "stopped night\n"
 
 
+def test_a_followed_log_goes_on_in_its_next_file(terminal: Terminal) -> None:
+    terminal.worker("--name night")
+    follower = terminal.background("queuectl worker logs night -f")
+    assert follower.stdout is not None
+    assert "night started" in follower.stdout.readline()
+    (log,) = terminal.folder.rglob("night.log")
+    log.replace(log.with_name("night.log.1"))  # as the worker does at the limit
+    log.write_text("2026-11-29T00:34:13Z it goes on\n")
+    assert follower.stdout.readline().endswith(" it goes on\n")
+    terminal.good("queuectl worker stop night")
+    assert follower.wait(60) == 0
+
+
 def test_a_workers_log_can_be_json(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id a -- true; queuectl worker start --drain --name night")
     *_, ended, _, _ = lines = terminal.good("queuectl worker logs night --json").json

@@ -117,6 +117,8 @@ def test_without_a_server_commands_end_before_their_lease(shop: Workshop, server
     until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in left))
     took = time.monotonic() - began
     assert LEASE_S * 0.4 < took < LEASE_S
+    assert "commands go on as long as their lease lasts, nothing new is started" in log_of(shop)
+    until(lambda: log_of(shop).count(" was ended, as its lease could not be renewed; it runs again\n") == 2)
     server.start()
     until(lambda: reachable(shop))
     until(lambda: shop.job(job).starts == 2)
@@ -128,6 +130,19 @@ def test_without_a_server_commands_end_before_their_lease(shop: Workshop, server
 
 
 # --- other hosts ----------------------------------------------------------------------------
+
+
+def test_the_log_of_a_worker_of_another_host_is_said_to_be_there(shop: Workshop) -> None:
+    shop.store.register(a_worker("far~1", host="box-2", machine="another"), LEASE_S)
+    shop.worker(1, "--name", "near")
+
+    def typed(*words: str) -> subprocess.CompletedProcess[str]:
+        surroundings = clean_environment(QUEUECTL_DB=shop.address, XDG_STATE_HOME=str(shop.folder))
+        command = [sys.executable, "-m", "queuectl", "worker", "logs", *words]
+        return subprocess.run(command, capture_output=True, text=True, env=surroundings, timeout=60)
+
+    assert typed("far").stderr == "queuectl: worker far has no log on this host; it runs on host box-2\n"
+    assert "worker near started" in typed().stdout, "the only one with a log here"
 
 
 def test_a_dead_hosts_jobs_run_elsewhere_after_its_lease(shop: Workshop, tmp_path: Path) -> None:
@@ -415,6 +430,36 @@ def test_who_waits_outlives_a_restart_of_the_server(shop: Workshop, server: Serv
     assert [each.returncode for each in waits] == [0, 0, 7], ended
     assert [out for out, _ in ended[:2]] == [f"{job} completed\n", "ended\n"]
     assert all("the store is back" in err for _, err in ended), ended
+
+
+def test_who_waits_for_a_workers_end_outlives_a_restart_of_the_server(
+    shop: Workshop, server: Server, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    shop.worker(1, "--name", "night")
+    shop.started(shop.enqueue(waiting_for(gate)))
+    surroundings = clean_environment(QUEUECTL_DB=shop.address, XDG_STATE_HOME=str(shop.folder))
+    watchers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "queuectl", "worker", *words], env=surroundings, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+        )
+        for words in (("stop", "night"), ("logs", "-f", "night"))
+    ]  # fmt: skip
+    (_, told), (log, complaints) = [(each.stdout, each.stderr) for each in watchers]
+    assert told
+    assert log
+    assert complaints
+    assert told.readline().startswith("waiting for 1 running command")
+    until(lambda: "worker stop" in log.readline(), "it follows the log")
+    server.stop()
+    assert complaints.readline().endswith("; waiting until it is back\n")
+    server.start()
+    gate.touch()
+    ended = [each.communicate(timeout=60) for each in watchers]
+    assert [each.returncode for each in watchers] == [0, 0], ended
+    assert ended[0] == ("stopped night\n", "")
+    assert "worker night stopped" in ended[1][0]
 
 
 def test_who_follows_events_outlives_a_restart_of_the_server(shop: Workshop, server: Server, tmp_path: Path) -> None:

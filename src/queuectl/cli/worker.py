@@ -11,7 +11,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from queuectl.cli.call import Call
@@ -23,8 +23,12 @@ from queuectl.wire.words import counted, local_log
 from queuectl.wire.workers import check_name, read_options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import BinaryIO
+
     from queuectl.client.facade import Client
     from queuectl.client.values import WorkerView
+    from queuectl.client.waiting import Patience
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOK_AGAIN_S = 0.05
@@ -152,16 +156,22 @@ def stop(call: Call) -> int:
 
 def _wait_until_gone(call: Call, client: Client, asked: list[WorkerView], let_pass: Callable[[float], None]) -> None:
     """Prints each worker's name once it has exited. `let_pass` waits for a number of seconds between two looks."""
-    console = call.console
-    waiting = asked
+    console, waiting, patience = call.console, asked, _patience(call, client)
     while waiting:
-        left = client.still_there(waiting)
+        left = patience.ask(lambda: client.still_there(asked), waiting)
         for worker in waiting:
             if worker not in left and not console.as_json:
                 console.print(worker.name if console.quiet else f"stopped {worker.name}")
         waiting = left
         if waiting:
             let_pass(LOOK_AGAIN_S)
+
+
+def _patience(call: Call, client: Client) -> Patience:
+    """Tells people that the store is away, and that it is back."""
+    from queuectl.client.here import patience_of
+
+    return patience_of(client, lambda message: call.console.note(message, "store"))
 
 
 def list_workers(call: Call) -> int:
@@ -198,21 +208,50 @@ def logs(call: Call) -> int:
         name = call.words[0] if call.words else _only_worker(client, client.logged())
         path = client.log_path(check_name(name))
         if not path.exists():
+            if elsewhere := [worker.host for worker in client.workers() if worker.name == name]:
+                raise NotFound(f"worker {name} has no log on this host", f"it runs on host {elsewhere[0]}")
             known = ", ".join(client.logged()[:NAMES_SHOWN_MAX]) or "none yet"
             raise NotFound(f"worker {name} has no log on this host", f"workers with a log, latest first: {known}")
         with path.open("rb") as file:
             lines = deque(file, tail)
             if call.console.as_json:
                 call.console.json_array(_logged(line) for line in lines)
-                return 0
-            _print_log(call, lines)
-            while call.args.follow:
-                alive = any(worker.name == name for worker in client.workers())
-                _print_log(call, iter(file.readline, b""))
-                if not alive:
-                    break
-                call.console.screen.pause(LOOK_AGAIN_S * 4)
+            else:
+                _print_log(call, lines)
+            if call.args.follow:
+                _follow(call, client, name, path, file)
     return 0
+
+
+def _follow(call: Call, client: Client, name: str, path: Path, file: BinaryIO) -> None:
+    """Prints what is added to a worker's log until the worker has exited. At its limit a log goes on in a new file."""
+    from queuectl.client.workers import process_lives
+
+    patience, alive = _patience(call, client), True
+    seen: list[WorkerView] = []
+
+    def is_there() -> bool:
+        found = [worker for worker in client.workers() if worker.name == name]
+        seen[:] = found or seen
+        return bool(found) or any(map(process_lives, seen))  # its last words come after its last supervisor
+
+    with ExitStack() as opened:
+        while alive:
+            alive, goes_on = patience.ask(is_there, meanwhile=True), _is_other(path, file)
+            _print_log(call, iter(file.readline, b""))
+            if goes_on:
+                opened.close()
+                file, alive = opened.enter_context(path.open("rb")), True
+            elif alive:
+                call.console.screen.pause(LOOK_AGAIN_S * 4)
+
+
+def _is_other(path: Path, file: BinaryIO) -> bool:
+    """Whether there is another file at the path by now, so that nothing is added to the open one any more."""
+    try:
+        return not os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _print_log(call: Call, lines: Iterable[bytes]) -> None:
@@ -228,8 +267,8 @@ def _logged(line: bytes) -> JsonObject:
 
 
 def _only_worker(client: Client, logged: list[str]) -> str:
-    """The worker that is meant if none is named: the only live one, or without a live one, the last one."""
-    names = [worker.name for worker in client.workers()] or logged[:1]
+    """The worker that is meant if none is named: the only live one with a log here, or the last one."""
+    names = [worker.name for worker in client.workers() if worker.name in logged] or logged[:1]
     if len(names) != 1:
         raise Invalid("no worker given", f"alive now: {', '.join(names)}" if names else "none has run here yet")
     return names[0]

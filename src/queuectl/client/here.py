@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from queuectl.client.schedule_views import ScheduleView
     from queuectl.client.selecting import Selected
     from queuectl.client.values import Explanation, Progress, WorkerView
+    from queuectl.client.waiting import Patience
     from queuectl.domain.finding import Finding
     from queuectl.domain.job import Job
     from queuectl.domain.token import Token
@@ -296,3 +297,10 @@ class Here(Tables):
         from queuectl.client import tokens
 
         return tokens.own_token(self.store, self.who)
+
+
+def patience_of(client: Here, say: Callable[[str], None]) -> Patience:
+    """For commands that look at a client's store again and again; `say` is told if it is away."""
+    from queuectl.client.waiting import Patience
+
+    return Patience(client.store, say)

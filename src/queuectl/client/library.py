@@ -169,7 +169,8 @@ class Client(client.Client):
         """
         deadline = None if timeout is None else time.monotonic() + seconds_of(timeout)
         asked = self.ask_to_stop([names] if isinstance(names, str) else names, now=now, all_hosts=all_hosts)
-        while left := self.still_there(asked):
+        left, patience = asked, waiting.Patience(self.store, None)
+        while left := patience.ask(lambda: self.still_there(asked), left):
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(waiting.not_yet("stopped", [worker.name for worker in left]))
             time.sleep(LOOK_EVERY_S)

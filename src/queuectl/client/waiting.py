@@ -98,6 +98,16 @@ class Patience:
             self._say("the store is back")
         self._away_since, self._told = None, False
 
+    def ask(self, look: Callable[[], T], meanwhile: T) -> T:
+        """What a look at the store finds; `meanwhile` as long as the store is away."""
+        try:
+            found = look()
+        except StoreUnavailable as error:
+            self.is_away(error)
+            return meanwhile
+        self.is_back()
+        return found
+
 
 def refuse_replaced(store: Store) -> None:
     """Raises `StoreLost` if the file was removed: no job in it will end."""

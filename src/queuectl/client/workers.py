@@ -196,6 +196,13 @@ def check_ready(worker: WorkerView) -> None:
         raise Conflict(f"worker {worker.name} is stopping", "start another one")
 
 
+def process_lives(worker: WorkerView) -> bool:
+    """Whether the process that drives a worker of this machine still runs; False for workers of others."""
+    from queuectl.engine.supervise import process
+
+    return is_of_here(worker) and process.state_of(worker.pid) not in process.ENDED
+
+
 def is_still_there(store: Store, worker: WorkerView) -> bool:
     """Whether a worker has not exited. Its dispatcher may exit before a supervisor, which keeps commands that cannot be
     ended."""

@@ -147,9 +147,16 @@ class JobLost(NamedTuple):
 
 
 class StoreLost(NamedTuple):
-    """The store cannot be used; the worker waits for it."""
+    """The store cannot be used; the worker waits for it. `leased`: commands go on only as long as their lease lasts."""
 
     why: str
+    leased: bool
+
+
+class EndedInTime(NamedTuple):
+    """A supervisor has ended an execution before its lease ran out, which could not be renewed."""
+
+    job: Job
 
 
 class StoreBack(NamedTuple):
@@ -240,6 +247,7 @@ Happening = (
     | StuckLeft
     | JobLost
     | StoreLost
+    | EndedInTime
     | StoreBack
     | StoreReplaced
     | SupervisorDied

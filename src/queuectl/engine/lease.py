@@ -30,6 +30,10 @@ class Lease(NamedTuple):
         until = asked_at + seconds
         return cls(term_at=until - TERM_BEFORE_S, kill_at=until - KILL_BEFORE_S, until=until)
 
+    def is_near(self) -> bool:
+        """Whether it is so near its end that every command is asked to end."""
+        return boottime() >= self.term_at
+
     def is_over(self) -> bool:
         """Whether another machine may have the jobs now."""
         return boottime() >= self.until
@@ -51,8 +55,8 @@ class Fence:
         return self._lease is not None
 
     def is_near(self) -> bool:
-        """Whether the lease is so near its end that every command is asked to end."""
-        return self._lease is not None and boottime() >= self._lease.term_at
+        """The same; never without a lease."""
+        return self._lease is not None and self._lease.is_near()
 
     def kill_in_s(self) -> float:
         """Seconds until every command has to be killed; 0 without a lease."""

@@ -99,7 +99,10 @@ SENTENCES: dict[type[happenings.Happening], str | Callable[[Any], str]] = {
         "the next worker takes over and records the end"
     ),
     happenings.JobLost: "{e.job.id} lost its worker; now {e.job.state}",
-    happenings.StoreLost: "{e.why}; commands go on, nothing new is started",
+    happenings.StoreLost: lambda event: (
+        f"{event.why}; commands go on{' as long as their lease lasts' if event.leased else ''}, nothing new is started"
+    ),
+    happenings.EndedInTime: "{e.job.id} was ended, as its lease could not be renewed; it runs again",
     happenings.StoreBack: lambda event: f"the store is back after {format_duration(event.after)}",
     happenings.StoreReplaced: _replaced,
     happenings.SupervisorDied: "supervisor {e.worker} died; settling its jobs and starting another",

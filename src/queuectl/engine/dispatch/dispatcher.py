@@ -72,7 +72,7 @@ class Dispatcher:
         self._wakeup, self._observe = wakeup, observe
         self._settings = Settings(store.config())
         self.pace = Pace(clock)
-        self._outage = Outage(observe)
+        self._outage = Outage(observe, leased=store.shared_by_machines)
         self._known = Pending(clock)
         crew = self._crew = Crew(store, options, host, observe)
         self.stopping = self._stopping = Stopping(self._crew, options.stop_timeout, clock, observe, unfinished)

@@ -86,6 +86,8 @@ class Inbox:
             link.take_end(flight, end)
             now = self._clock.monotonic()
             self._known.add_end(link, flight, now)
+            if end.cause == Cause.STOP and link.lease is not None and link.lease.is_near():
+                self._observe(happenings.EndedInTime(job=flight.job))
             self._pace.ended(now, end.finished_at - end.started_at)
             self._claiming.vacated(flight.job)
 

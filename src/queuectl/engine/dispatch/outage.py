@@ -11,8 +11,9 @@ TOLD_AFTER_S = 1.0
 class Outage:
     """Times are of a monotonic clock, in seconds."""
 
-    def __init__(self, observe: happenings.Observer) -> None:
+    def __init__(self, observe: happenings.Observer, *, leased: bool) -> None:
         self._observe = observe
+        self._leased = leased
         self._since: float | None = None
         self._told = False
 
@@ -27,7 +28,7 @@ class Outage:
             self._since = now
         if not self._told and now - self._since > TOLD_AFTER_S:
             self._told = True
-            self._observe(happenings.StoreLost(why=error.message))
+            self._observe(happenings.StoreLost(why=error.message, leased=self._leased))
 
     def is_over(self, now: float) -> None:
         """The store has answered just now."""
