@@ -40,3 +40,11 @@ def test_none_puts_an_option_back_to_its_default(tmp_path: Path) -> None:
     lifted = "--timeout none --tag none --after none --lock none --max-retries none --expires none --on-dead none"
     job = job_after(tmp_path, f"add tick --every 1h {given} -- true", f"set tick {lifted}")
     assert job == {"command": ["true"], "timeout": "none", "on_dead": "none"}  # whatever its queue has
+
+
+def test_what_makes_up_less_than_it_says_is_told(tmp_path: Path) -> None:
+    says = "overlap skip lets the earliest alone make a job; to make up all: queuectl"
+    db = tmp_path / "jobs.db"
+    assert says in typed(db, "schedule add tick --every 1h --catch-up all -- true")[2]
+    assert "make up" not in typed(db, "schedule set tick --overlap allow")[2]
+    assert "make up" not in typed(db, "schedule add tock --every 1h -- true")[2]

@@ -154,3 +154,8 @@ def test_what_cronie_does_with_times_is_told() -> None:
     assert (entry.zone, entry.notes) == (
         "Asia/Tokyo", ["cronie ran it up to 30 minutes later, at random; --jitter 30m is like it"]
     )  # fmt: skip
+
+
+def test_each_entry_has_a_name_of_its_own() -> None:
+    found = read_crontab(b"0 0 * * * a\n0 1 * * * a\n0 2 * * * a-2\n0 3 * * * a\n")
+    assert [entry.name for entry in found.entries] == ["a", "a-2", "a-2-2", "a-3"]

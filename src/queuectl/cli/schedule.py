@@ -18,6 +18,7 @@ from queuectl.domain.cron import parse_cron
 from queuectl.domain.cron_words import described
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import DEFAULT_QUEUE
+from queuectl.domain.schedule import CatchUp, Overlap
 from queuectl.domain.scheduled import IDLE_TOLD, Fire
 from queuectl.typed import Any
 from queuectl.wire.kinds import NONE, JsonObject
@@ -32,6 +33,7 @@ COLUMNS = (
 POLICY = (
     "cron", "every", "tz", "overlap", "catch_up", "late_max", "jitter", "alert", "ping", "expect_within"
 )  # fmt: skip
+ONE_AT_A_TIME = (Overlap.SKIP, Overlap.QUEUE)
 NEVER_LIFTED = frozenset(("queue", "script")) | LIFTED_BY_NULL | UNLIMITED
 """Keys of which `none` may be the value; of a hook or a time limit it says that the job has none, whatever its queue
 has."""
@@ -90,6 +92,10 @@ def _policy(call: Call) -> dict[str, Any]:
 def _print_done(call: Call, done: ScheduleView, now: float, verb: str) -> None:
     when = f"next {local_time(done.next[0])} ({_in(done.next[0] - now)})" if done.next else "paused"
     call.console.answer(SHOWN.json(done), done.name, f"{verb} {done.name}: {_rule(done)}; {when}")
+    if done.catch_up is CatchUp.ALL and done.overlap in ONE_AT_A_TIME and not call.console.quiet:
+        fix = call.command(f"schedule set {done.name} --overlap allow")
+        what = f"of fires that were missed, overlap {done.overlap.value} lets the earliest alone make a job"
+        call.console.note(f"{what}; to make up all: {fix}", "info")
 
 
 def _rule(each: ScheduleView) -> str:

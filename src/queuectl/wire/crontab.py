@@ -105,7 +105,7 @@ class _Reader:
     ) -> None:
         self._dialect, self._is_system, self._is_user, self._is_zone = dialect, is_system, is_user, is_zone
         self._variables = dict(SURROUNDINGS)
-        self._names: dict[str, int] = {}
+        self._names: set[str] = set()
         self.entries: list[Entry] = []
         self.told: list[Told] = []
         self.hints: list[str] = []
@@ -176,8 +176,12 @@ class _Reader:
         words = [word for word in there.split() if not re.match(r"\w+=|[-&|;<>({]|(sudo|nice|exec|env)$", word)]
         base = re.sub(r"[^A-Za-z0-9_-]+", "-", words[0].rsplit("/", 1)[-1] if words else "")[:40].strip("-")
         base = re.sub(r"-(sh|py|pl|rb|php)$", "", base) or "entry"
-        self._names[base] = self._names.get(base, 0) + 1
-        return base if self._names[base] == 1 else f"{base}-{self._names[base]}"
+        name, number = base, 1
+        while name in self._names:
+            number += 1
+            name = f"{base}-{number}"
+        self._names.add(name)
+        return name
 
 
 def split_percent(text: str, dialect: Dialect) -> tuple[str, str | None]:
