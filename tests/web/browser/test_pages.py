@@ -698,16 +698,16 @@ def test_a_clone_has_what_no_page_shows_and_lacks_what_was_removed(open_page: Op
 
 
 def test_a_taken_unique_key_is_told_in_the_form(open_page: OpenPage, server: Service) -> None:
-    server.enqueue(id="holder", unique_key="mine", held=True)
+    server.enqueue(id="owner", unique_key="mine", held=True)
     page = open_page("/enqueue", allowed=("409 (Conflict)",))
     page.locator("#f-command").fill("true")
     page.get_by_text("More", exact=True).click()
     page.get_by_label("Unique key", exact=True).fill("mine")
     page.get_by_role("button", name="Enqueue").click()
-    expect(page.locator("[data-field=unique_key] [role=alert]")).to_contain_text("is taken by job holder")
+    expect(page.locator("[data-field=unique_key] [role=alert]")).to_contain_text("is taken by job owner")
     page.get_by_label("If the key is taken", exact=True).fill("ignore")
     page.get_by_role("button", name="Enqueue").click()
-    expect(page.locator("h1")).to_have_text("holder")
+    expect(page.locator("h1")).to_have_text("owner")
 
 
 def test_a_waiting_job_is_changed_and_moved_to_the_front(open_page: OpenPage, server: Service) -> None:
