@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from queuectl.client import copying
 from queuectl.client.remote.client import RemoteClient
 from queuectl.client.remote.connection import RemoteConnection
 from queuectl.domain.errors import StoreLost
-from tests.web.service import Service
+from tests.web.service import Service, serving
 from tests.workshop import PATIENCE_S, until
 
 AnyClient = Client | RemoteClient
@@ -72,3 +73,24 @@ def test_a_wait_for_a_batch_goes_on_when_the_store_is_back(service: Service, mon
         until(lambda: len(asked) > 2 or waits.done())
         service.full.post("/api/v1/jobs/a/cancel")
         assert waits.result(PATIENCE_S).is_done
+
+
+@pytest.mark.parametrize("tail", [None, 1])
+def test_a_stream_that_the_server_ends_is_followed_on_where_it_ended(tmp_path: Path, tail: int | None) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    waiting = [f"until [ -e {gate} ]; do sleep 0.02; done; echo ü {gate.name}" for gate in (first, second)]
+    with serving(tmp_path / "queuectl.db", listen_s_max=0.3) as service, Client(service.db) as local:
+        service.enqueue("; ".join(["echo early; echo late", *waiting]), id="a")
+        said, ended = b"", 0
+        with Client.remote(service.url, service.tokens["full"]) as client, ExitStack() as stack:
+            local.start_worker(1)
+            stack.callback(local.stop_workers, now=True)
+            until(lambda: local.output("a") == b"early\nlate\n")
+            for stream, data in client.follow("a", tail=tail, ticks=True):
+                said += data
+                ended += not stream
+                if ended == 1:
+                    first.touch()
+                if ended == 3:
+                    second.touch()
+    assert said.decode() == ("" if tail else "early\n") + "late\nü first\nü second\n"

@@ -27,8 +27,8 @@ IDLE_S = 10.0
 """Longest idle time of a reused connection: the server closes it after 30 s."""
 STREAM_SILENCE_S = 1.0
 
-Event = tuple[str, Any]
-"""The name of a server-sent event and its document; both empty for a tick."""
+Event = tuple[str, Any, str]
+"""The name of a server-sent event, its document and its id, which may be empty; all are for a tick."""
 
 
 class RemoteConnection:
@@ -88,13 +88,14 @@ class RemoteConnection:
         self._check(answer, data)
         return data
 
-    def events(self, operation: Operation[Any], **arguments: Any) -> Generator[Event, None, None]:
-        """Server-sent events until the server ends the stream, with a tick at least every second."""
+    def events(self, operation: Operation[Any], after: str = "", **arguments: Any) -> Generator[Event, None, None]:
+        """Server-sent events, those `after` the one with that id, until the server ends the stream, with a tick at
+        least every second."""
         connection = self._new()
         said: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
         try:
             try:
-                answer = self._send(connection, request_of(operation, arguments))
+                answer = self._send(connection, request_of(operation, arguments), after)
                 if answer.status != http.client.OK:
                     self._check(answer, answer.read())
             except (OSError, http.client.HTTPException) as error:
@@ -106,7 +107,7 @@ class RemoteConnection:
                 try:
                     event = said.get(timeout=STREAM_SILENCE_S)
                 except queue.Empty:
-                    yield "", None
+                    yield "", None, ""
                     continue
                 if event is None:
                     return
@@ -147,8 +148,12 @@ class RemoteConnection:
             return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._ssl)
         return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
 
-    def _send(self, connection: http.client.HTTPConnection, request: Request) -> http.client.HTTPResponse:
+    def _send(
+        self, connection: http.client.HTTPConnection, request: Request, after: str = ""
+    ) -> http.client.HTTPResponse:
         headers = {"Authorization": f"Bearer {self._token}", "Accept": f"{JSON}, */*"}
+        if after:
+            headers["Last-Event-ID"] = after
         data = None
         if request.body is not None:
             data = json.dumps(request.body, default=_refuse).encode()
@@ -191,15 +196,17 @@ def problem_of(document: Mapping[str, Any]) -> QueuectlError:
 
 def _pass_on(answer: http.client.HTTPResponse, said: queue.SimpleQueue[Event | Exception | None]) -> None:
     """Reads events until the stream ends, in its own thread."""
-    name, data = "", list[str]()
+    name, data, place = "", list[str](), ""
     try:
         for raw in answer:
             line = raw.decode().rstrip("\r\n")
             if not line and data:
-                said.put((name, json.loads("\n".join(data))))
-                name, data = "", []
+                said.put((name, json.loads("\n".join(data)), place))
+                name, data, place = "", [], ""
             elif line.startswith("event:"):
                 name = line[6:].strip()
+            elif line.startswith("id:"):
+                place = line[3:].strip()
             elif line.startswith("data:"):
                 data.append(line[5:].removeprefix(" "))
     except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:

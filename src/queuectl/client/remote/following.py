@@ -10,9 +10,9 @@ from functools import partial
 from queuectl.client.following import Piece
 from queuectl.client.operations import FOLLOW, SHOW
 from queuectl.client.remote import answers
-from queuectl.client.remote.connection import NoAnswer, RemoteConnection, problem_of
+from queuectl.client.remote.connection import Event, NoAnswer, RemoteConnection, problem_of
 from queuectl.client.waiting import not_yet
-from queuectl.domain.errors import OperationFailed, StoreLost, StoreUnavailable
+from queuectl.domain.errors import StoreLost, StoreUnavailable
 from queuectl.domain.job import Job
 from queuectl.typed import Any, TypeVar
 from queuectl.wire.keywords import Duration, seconds_of, stream_name
@@ -88,14 +88,15 @@ def wait(line: RemoteConnection, refs: Iterable[str], any_: bool, timeout: Durat
 def follow(
     line: RemoteConnection, ref: str, stream: int | None, tail: int | None, ticks: bool
 ) -> Generator[Piece, None, None]:
-    """Yields a job's output as it comes, until the job has ended. Opens a stream again that the server has ended."""
+    """Yields a job's output as it comes, until the job has ended. A stream that the server has ended is opened again,
+    where it ended."""
     name_of_stream = stream_name(stream)
-    told: dict[tuple[int, int], int] = {}
-    has_begun = False
+    told: dict[tuple[int, int], int] = {}  # bytes of each stream of an attempt behind `place`
+    place, has_begun = "", False
     while True:
         seen: dict[tuple[int, int], int] = {}
-        with closing(_events(line, ref, name_of_stream, tail, has_begun)) as events:
-            for name, document in events:
+        with closing(_events(line, ref, name_of_stream, tail, place, has_begun)) as events:
+            for name, document, where in events:
                 has_begun = True
                 if name == "end":
                     return
@@ -103,22 +104,24 @@ def follow(
                     yield from _news(document, seen, told)
                 elif ticks:
                     yield 0, b""
-        if tail is not None and told:
-            raise OperationFailed(f"the server ended the stream of job {ref}", "follow it again")
+                if where:
+                    place, told, seen = where, {}, {}
         time.sleep(AGAIN_AFTER_S)
+        if ticks:
+            yield 0, b""
 
 
 def _events(
-    line: RemoteConnection, ref: str, stream: str | None, tail: int | None, has_begun: bool
-) -> Generator[tuple[str, Any], None, None]:
+    line: RemoteConnection, ref: str, stream: str | None, tail: int | None, place: str, has_begun: bool
+) -> Generator[Event, None, None]:
     """The events of one stream. It ends early where the server's store is unavailable, unless nothing has begun yet."""
     try:
-        with closing(line.events(FOLLOW, id=ref, stream=stream, tail=tail)) as events:
-            for name, document in events:
-                if name == "trouble":
-                    raise problem_of({**document, "hint": "", "status": 500})
+        with closing(line.events(FOLLOW, after=place, id=ref, stream=stream, tail=tail)) as events:
+            for event in events:
+                if event[0] == "trouble":
+                    raise problem_of({**event[1], "hint": "", "status": 500})
                 has_begun = True
-                yield name, document
+                yield event
     except (NoAnswer, StoreLost):
         raise
     except StoreUnavailable:
