@@ -77,6 +77,21 @@ def test_only_a_live_worker_restarts(shop: Workshop) -> None:
     until(lambda: [wanted for _, wanted in shop.store.asked_of(rows).values()] == [{REFUSED: "it is stopping"}])
 
 
+def test_a_worker_that_leaves_hinders_no_restart_of_the_others(shop: Workshop, tmp_path: Path) -> None:
+    leaving = shop.worker(1, "--name", "leaving")
+    job = shop.enqueue(GATED.format(tmp_path), max_retries=0)
+    shop.started(job)
+    shop.worker(1, "--name", "night")
+    leaving.signal(signal.SIGTERM)
+    until(lambda: any(worker.stopping for worker in workers_of(shop.store)), "it is known to stop")
+    assert [worker.name for worker in shop.client.reload_workers()] == ["night"]
+    assert [worker.name for worker in shop.client.restart_workers()] == ["night"]
+    with pytest.raises(Conflict, match="leaving is stopping"):
+        shop.client.restart_workers("leaving")
+    (tmp_path / "gate").touch()
+    assert leaving.wait() == 0
+
+
 def test_a_signal_that_comes_in_between_is_for_the_next_program() -> None:
     listen = "import sys; from queuectl.engine.signals import Signals\nwith Signals() as s: print(s.take())"
     hand_on = (

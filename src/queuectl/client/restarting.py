@@ -53,9 +53,11 @@ def reload(store: Store, who: str, names: Sequence[str] | None, all_hosts: bool)
 
 
 def _chosen(store: Store, names: Sequence[str] | None, all_hosts: bool) -> list[WorkerView]:
-    """The workers that are meant, all of which can be asked."""
+    """The workers that are meant, all of which can be asked. Where none is named, those that leave anyway are not."""
     live = [worker for worker in workers_of(store) if not worker.orphaned or worker.name in (names or ())]
     chosen = meant(store, live, names, all_hosts)
+    if names is None:
+        chosen = [worker for worker in chosen if not worker.stopping] or chosen
     for worker in chosen:
         _refuse_unfit(worker)
     return chosen
