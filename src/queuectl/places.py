@@ -91,13 +91,22 @@ def open_existing(given: str | None = None) -> Store:
     """
     url = locate_store(given)
     path = os.path.abspath(os.path.expanduser(url))
+    if not is_server(url) and (given or os.environ.get("QUEUECTL_DB")) and not os.path.exists(path):
+        from queuectl.store.sqlite.connection import folder_of
+
+        if not os.path.isdir(folder_of(os.path.realpath(path))):
+            raise no_store(path)
+    return open_or_empty(given)
+
+
+def open_or_empty(given: str | None = None) -> Store:
+    """Opens the store to see what could be added: if there is none, an empty store in memory, also for a named one."""
+    url = locate_store(given)
+    path = os.path.abspath(os.path.expanduser(url))
     if is_server(url) or os.path.exists(path):
         return _unless_moved(_open(url, make=False))
-    from queuectl.store.sqlite.connection import folder_of
     from queuectl.store.sqlite.store import SqliteStore
 
-    if (given or os.environ.get("QUEUECTL_DB")) and not os.path.isdir(folder_of(os.path.realpath(path))):
-        raise no_store(path)
     return SqliteStore(path, make=False)
 
 

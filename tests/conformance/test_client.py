@@ -102,6 +102,24 @@ def test_an_action_is_rehearsed_without_a_trace(client: Client) -> None:
         assert len(rehearsed.jobs) + len(rehearsed.refused) == 4
 
 
+def test_what_enqueue_would_do_is_rehearsed_without_a_trace(client: Client) -> None:
+    client.enqueue(command="true", id="a", unique_key="k")
+    before = list(client.jobs()), client.audit(), client.queues()
+
+    def rehearsed(**keys: Any) -> list[str]:
+        requests = [parse_request({"command": "true", **keys}, 0.0), parse_request({"command": "echo 2"}, 0.0)]
+        return [each.fate.name for each in client.enqueue_each(requests, rehearsed=True)]
+
+    assert rehearsed(id="b", depends_on=["a"], locks=["gpu"], batch="new", queue="new") == ["ADDED", "ADDED"]
+    assert rehearsed(unique_key="k") == ["LEFT_OUT", "ADDED"]
+    assert rehearsed(unique_key="k", on_conflict="replace") == ["MERGED", "ADDED"]
+    for error, keys in ((Conflict, {"id": "a"}), (NotFound, {"depends_on": ["nix"]}), (Invalid, {"locks": ["gpu=2"]})):
+        with pytest.raises(error):
+            rehearsed(**keys)
+    assert (list(client.jobs()), client.audit(), client.queues()) == before
+    assert client.enqueue(command="true", queue="new").state is JobState.PENDING
+
+
 def test_a_job_is_enqueued_runs_is_waited_for_and_read(served: AnyClient) -> None:
     job = served.enqueue(command="echo out; echo err >&2; exit 3", max_retries=0, split_output=True)
     assert (job.owner is not None, job.state) == (True, JobState.PENDING)

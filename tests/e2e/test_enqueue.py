@@ -205,6 +205,20 @@ def test_a_job_may_have_no_time_limit_though_others_have_one(terminal: Terminal)
     assert found == {"none": None, "usual": 7200, "copy": None, "again": None}
 
 
+def test_a_dry_run_refuses_what_enqueue_would(terminal: Terminal) -> None:
+    twice = "printf 'x\\ny\\n' | queuectl enqueue -n --each-line - --id same -- echo"
+    assert terminal.good("queuectl --db new.db enqueue -n --id a -- true").err == "would enqueue 1 job\n"
+    assert "id same comes twice" in terminal.type(twice.replace("-n", "-n --db new.db")).err
+    assert not (terminal.folder / "new.db").exists()
+    terminal.good("queuectl enqueue --id a --unique-key k --hold -- true")
+    assert terminal.type("queuectl enqueue -n --id a -- true").code == 4
+    assert terminal.type("queuectl enqueue -n --after nix -- true").code == 3
+    assert terminal.type(twice).code == 4
+    met = terminal.good("printf 'x\\ny\\n' | queuectl enqueue -n --each-line - --unique-key k -- echo")
+    assert met.err == "would enqueue 0 jobs; 2 met others\n"
+    assert terminal.states() == {"a": "pending"}
+
+
 def test_a_note_sends_no_control_characters_to_the_terminal(terminal: Terminal) -> None:
     done = terminal.good("queuectl enqueue --cwd $'/nowhere/\\e[31m' -- true")
     assert (r"no folder /nowhere/\x1b[31m here" in done.err, "\x1b" in done.err) == (True, False)

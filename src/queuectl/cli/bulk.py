@@ -15,7 +15,7 @@ from queuectl.cli.call import Call
 from queuectl.cli.changed import LINES_MAX, at_once
 from queuectl.cli.forms import document_of, options
 from queuectl.cli.keys import spelled
-from queuectl.cli.notes import in_words, note_all, note_there
+from queuectl.cli.notes import in_words, note_all, note_there, note_would_add
 from queuectl.client.bulk import Added
 from queuectl.client.facade import Client
 from queuectl.clock import SystemClock
@@ -104,14 +104,16 @@ def _source(call: Call, file: BinaryIO) -> Source:
 
 def _show_first(call: Call, source: Source, reader: Reader, first: Sequence[Any]) -> int:
     """Shows the first jobs as JSON that `enqueue --file` takes, once all are checked."""
-    number = sum(map(len, reader.chunks()))
+    (whole,) = reader.chunks()
     call.console.progress_done()
+    with call.client() as client:
+        added = client.enqueue_read(whole, rehearsed=True)
     shown = [merged(of_printed(source.documents.decode(raw))[0], source.given) for raw in first]
     if call.console.as_json:
         call.console.json_array(shown)
     else:
         call.console.json_lines(shown)
-    call.console.note(f"would enqueue {counted(number, 'job')}", "dry_run")
+    note_would_add(call, added.new, added.others)
     return 0
 
 

@@ -33,6 +33,14 @@ def open_existing(db: str | None) -> Client:
     return Client(open_existing(db))
 
 
+def open_rehearsal(db: str | None) -> Client:
+    """The same for a command that would make the store: where there is none, an empty one in memory."""
+    from queuectl.client.facade import Client
+    from queuectl.places import open_or_empty
+
+    return Client(open_or_empty(db))
+
+
 class Call(NamedTuple):
     """The argument of a command's function. `after` has the words after `--`, or None without `--`."""
 

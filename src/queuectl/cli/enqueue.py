@@ -5,7 +5,7 @@ from __future__ import annotations
 from queuectl.cli.changed import print_changed
 from queuectl.cli.forms import command_of, document_of, file_of, options
 from queuectl.cli.keys import spelled
-from queuectl.cli.notes import in_words, note_all, note_not_awaited, note_there
+from queuectl.cli.notes import in_words, note_all, note_not_awaited, note_there, note_would_add
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid
 from queuectl.domain.unique import ADDED, Fate
@@ -28,8 +28,10 @@ def enqueue(call: Call) -> int:
     document = document_of(call.args, call.words, call.after)
     request = parse_request(document, SystemClock().now(), spelled(options(call.args)))
     if call.args.dry_run:
+        with call.client() as client:
+            ((_, fate),) = client.enqueue_each([request], rehearsed=True)
         (call.console.json_array if call.console.as_json else call.console.json_lines)([document])
-        call.console.note("would enqueue 1 job", "dry_run")
+        note_would_add(call, int(fate in ADDED), int(fate not in ADDED))
         return 0
     with call.client() as client:
         (admitted,) = client.enqueue_each([request])

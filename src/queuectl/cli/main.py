@@ -126,7 +126,7 @@ def _called(
 ) -> int:  # fmt: skip
     """Parses the rest of a command line and calls the command's function."""
     from queuectl.cli import parser
-    from queuectl.cli.call import Call, open_client, open_existing
+    from queuectl.cli.call import Call, open_client, open_existing, open_rehearsal
     from queuectl.cli.command import Command
     from queuectl.cli.console import Console
     from queuectl.domain.errors import QueuectlError
@@ -147,6 +147,8 @@ def _called(
         typed += after
     parser.check_arity(command, typed)
     makes = command.makes_store and not getattr(args, "all", False)  # all that there are: none, where there is no store
+    if makes and getattr(args, "dry_run", False):
+        given = given or open_rehearsal
     opens = given or (open_client if makes else open_existing)
     call = Call(
         args=args, words=typed, after=after, console=console, open_client=opens,

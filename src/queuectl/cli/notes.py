@@ -9,6 +9,7 @@ from queuectl.cli.changed import at_once
 from queuectl.domain.job import JobState
 from queuectl.domain.unique import ADDED, Fate, state_in_words
 from queuectl.typed import TYPE_CHECKING, Any
+from queuectl.wire.words import counted
 
 if TYPE_CHECKING:  # few commands need it
     from queuectl.cli.call import Call
@@ -51,6 +52,12 @@ def in_words(admitted: Admitted) -> str:
     if fate in ADDED:
         return f"enqueued {job.id}{at_once('enqueued', job)}"
     return f"replaced {job.id}" if fate is Fate.MERGED else f"already queued as {job.id} ({state_in_words(job)})"
+
+
+def note_would_add(call: Call, new: int, others: int) -> None:
+    """Notes how many jobs would be added, and how many would meet others."""
+    met = f"; {others:,} met others" if others else ""
+    call.console.note(f"would enqueue {counted(new, 'job')}{met}", "dry_run")
 
 
 def note_all(call: Call, client: Client, jobs: Iterable[Job]) -> None:

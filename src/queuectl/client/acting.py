@@ -13,10 +13,12 @@ from queuectl.domain.lifecycle import Event, Retried
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
 from queuectl.store.selections import Refs
+from queuectl.typed import TypeVar
 
 DETAIL_MAX = 2000
 """Most characters of an entry's detail in the audit log."""
 
+T = TypeVar("T")
 Results = list[Job | QueuectlError]
 """For each job its new state, or why it could not be changed."""
 
@@ -93,11 +95,18 @@ class _TakenBack(Exception):
     """What was rehearsed has been done, and is to be rolled back."""
 
 
+def taken_back(store: Store, act: Callable[[], T]) -> T:
+    """What `act` returns: it acts in a transaction that is rolled back."""
+    done = list[T]()
+    with suppress(_TakenBack), store.transaction():
+        done.append(act())
+        raise _TakenBack
+    return done[0]
+
+
 def rehearsed(store: Store, act: Callable[[], Changed]) -> Changed:
     """What `act` would change and refuse: it acts in a transaction that is rolled back. The jobs are as before."""
-    with suppress(_TakenBack), store.transaction():
-        changed = act()
-        raise _TakenBack
+    changed = taken_back(store, act)
     now = {job.seq: job for job in store.at([job.seq for job in changed.jobs])}
     return changed._replace(jobs=[now[job.seq] for job in changed.jobs if job.seq in now])
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pickle import dumps, loads
 
 from queuectl import ids
+from queuectl.client.acting import taken_back
 from queuectl.client.conflicts import add, as_added
-from queuectl.client.enqueueing import check_units, check_units_of
+from queuectl.client.enqueueing import check_units, check_units_of, factory_of
 from queuectl.client.values import Progress
 from queuectl.domain.dependency import parse
 from queuectl.domain.errors import Conflict, IdTaken, IdTwice, Invalid, KeyTaken, KeyTwice, NotFound
@@ -153,11 +154,15 @@ class Added:
 
 
 def enqueue(
-    store: Store, factory: JobFactory, requests: Requests, on_conflict: str | None, progress: Progress | None = None
-) -> Added:
-    """Adds jobs, all or none. Raises `Conflict` with the line of a taken id or key."""
+    store: Store, who: str, requests: Requests, on_conflict: str | None, progress: Progress | None = None,
+    rehearsed: bool = False,
+) -> Added:  # fmt: skip
+    """Adds jobs, all or none, or if it is only `rehearsed` none in the end. Raises `Conflict` with the line of a taken
+    id or key."""
+    if rehearsed:
+        return taken_back(store, lambda: enqueue(store, who, requests, on_conflict, progress))
     rule = None if on_conflict is None else check_rule(on_conflict, "on_conflict")
-    incoming = Incoming(requests, factory)
+    incoming = Incoming(requests, factory_of(store, who))
     try:
         check_units(store, incoming.samples("locks"))
     except Invalid as error:

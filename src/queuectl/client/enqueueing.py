@@ -22,9 +22,17 @@ if TYPE_CHECKING:  # few commands need it
 
 
 def enqueue(
-    store: Store, who: str, requests: Iterable[JobRequest], connection: Any, on_conflict: str | None
-) -> list[Admitted]:
-    """Adds the jobs, all or none; see `Client.enqueue`. Returns each with what became of it."""
+    store: Store, who: str, requests: Iterable[JobRequest], connection: Any, on_conflict: str | None,
+    rehearsed: bool = False,
+) -> list[Admitted]:  # fmt: skip
+    """Adds the jobs, all or none; see `Client.enqueue`. Returns each with what became of it.
+
+    If it is only `rehearsed`, nothing is added in the end.
+    """
+    if rehearsed:
+        from queuectl.client.acting import taken_back
+
+        return taken_back(store, lambda: enqueue(store, who, requests, connection, on_conflict))
     rule = None if on_conflict is None else check_rule(on_conflict, "on_conflict")
     factory = factory_of(store, who)
     limits = BatchLimits()

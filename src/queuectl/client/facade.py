@@ -46,20 +46,21 @@ class Client(Here, Verbs):
         them all, "ignore" leaves this one out, and "replace" gives a waiting holder of the key its command, input and
         time; a running one gets a successor. None: "ignore" for keys, "error" for ids. A job left out is returned as
         the one in its place, with a `seq`, which a new job lacks. With `connection`, an application's own to the
-        PostgreSQL database of this store, the jobs are added in its open transaction, and their owner is its login
-        role.
+        PostgreSQL database of this store, the jobs are added in its open transaction; its login role is their owner.
         """
         return [each.job for each in enqueueing.enqueue(self.store, self.who, requests, connection, on_conflict)]
 
-    def enqueue_each(self, requests: Iterable[JobRequest]) -> list[Admitted]:
-        """The same; returns what became of each."""
-        return enqueueing.enqueue(self.store, self.who, requests, None, None)
+    def enqueue_each(self, requests: Iterable[JobRequest], rehearsed: bool = False) -> list[Admitted]:
+        """The same; returns what became of each. If it is only `rehearsed`, nothing is added in the end."""
+        return enqueueing.enqueue(self.store, self.who, requests, None, None, rehearsed)
 
-    def enqueue_read(self, read: Requests, on_conflict: str | None = None, progress: Progress | None = None) -> Added:
-        """Adds the jobs of a file; see `enqueue`. Raises `Conflict` with the line of a taken id or key."""
+    def enqueue_read(
+        self, read: Requests, on_conflict: str | None = None, progress: Progress | None = None, rehearsed: bool = False
+    ) -> Added:
+        """Adds the jobs of a file; see `enqueue_each`. Raises `Conflict` with the line of a taken id or key."""
         from queuectl.client import bulk
 
-        return bulk.enqueue(self.store, enqueueing.factory_of(self.store, self.who), read, on_conflict, progress)
+        return bulk.enqueue(self.store, self.who, read, on_conflict, progress, rehearsed)
 
     def clone(self, ref: str, changes: Mapping[str, Any] = NOTHING, *, on_conflict: str | None = None) -> Job:
         """Adds a copy of a job under another id, with `changes` to the keys of its JSON.
@@ -74,8 +75,7 @@ class Client(Here, Verbs):
 
     def paused(self, queues: Iterable[str]) -> dict[str, Pause]:
         """Which of these queues are paused now."""
-        found = looking.pauses(self.store, self.now())
-        return {queue: found[queue] for queue in dict.fromkeys(queues) if queue in found}
+        return looking.pauses_among(self.store, queues)
 
     # --- look -------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from queuectl.client.values import Status
@@ -70,6 +70,12 @@ def known_count(store: Store, selector: Selector) -> int | None:
 def pauses(store: Store, now: float) -> dict[str, Pause]:
     """The queues that are paused now."""
     return {queue.name: queue.pause for queue in store.queues() if queue.pause and queue.pause.lasts(now)}
+
+
+def pauses_among(store: Store, queues: Iterable[str]) -> dict[str, Pause]:
+    """Those of these queues."""
+    found = pauses(store, store.now())
+    return {queue: found[queue] for queue in dict.fromkeys(queues) if queue in found}
 
 
 def status(store: Store, retries: int) -> Status:
