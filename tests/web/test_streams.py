@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from queuectl.client.news import NEWS_MAX, Watching
+from queuectl.domain.errors import StoreUnavailable
 from queuectl.store.past import Place
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.web import feed
@@ -242,6 +243,61 @@ def test_a_slow_listener_loses_what_it_did_not_read_and_is_told() -> None:
     assert got is not None
     assert got.startswith(feed.SKIPPED)
     assert len(got) < feed.WAITING_BYTES_MAX
+
+
+class Unsteady:
+    """A store's client and its news: it cannot be read when it is first tried, then one thing has happened."""
+
+    def __init__(self) -> None:
+        self.place = Place(7, 0, 0)
+        self.opened = 0
+        self.wait = self.may_be_stale = self.is_lost = lambda *_: False
+        self.close = lambda: None
+
+    def open(self) -> Any:
+        self.opened += 1
+        return self
+
+    def watch(self, place: Place | None) -> Any:
+        return self
+
+    def read(self) -> list[Any]:
+        if self.opened == 1:
+            raise StoreUnavailable("the store is away")
+        return []
+
+
+def test_a_listener_is_told_that_news_may_be_lost_while_the_store_was_away() -> None:
+    async def listen() -> bytes:
+        source = feed.Feed(Unsteady().open, 60.0)
+        listener = source.listen(["events"], Place(0, 0, 0))
+        got = b""
+        while b"skipped" not in got:
+            said = await asyncio.wait_for(listener.next(), PATIENCE_S)
+            got += said or b""
+        source.leave(listener)
+        return got
+
+    told = [line for line in asyncio.run(listen()).splitlines() if line.startswith((b"event", b"id"))]
+    assert told == [b"id: 0-0-0", b"event: trouble", b"event: skipped", b"id: 7-0-0"]
+
+
+def test_what_a_reader_still_says_once_it_was_stopped_reaches_nobody() -> None:
+    async def listen() -> bytes:
+        source = feed.Feed(Unsteady().open, 60.0)
+        source.leave(source.listen(["events"], Place(0, 0, 0)))
+        first = feed._Reader(Unsteady().open, source._hand_out, Place(0, 0, 0))
+        listener = source.listen(["events"], Place(0, 0, 0))
+        source._hand_out(first, "events", b"old")
+        source._hand_out(source._reader, "events", b"new")  # type: ignore[arg-type]
+        got = b""
+        while b"new" not in got:
+            said = await asyncio.wait_for(listener.next(), PATIENCE_S)
+            got += said or b""
+        source.leave(listener)
+        return got
+
+    assert b"old" not in asyncio.run(listen())
 
 
 def test_too_much_at_once_is_passed_over_and_reading_goes_on(tmp_path: Path) -> None:

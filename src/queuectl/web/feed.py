@@ -2,7 +2,7 @@
 
 One thread sleeps until something is committed, as workers do, reads the news and hands them to the event loop. It runs
 only while somebody listens. A listener that is too slow loses its waiting news, and is told so. News are a view, not a
-record: when much happens at once, or an end is reported late, some are skipped (`skipped`). The jobs themselves are
+record: when much happens at once, the store is away, or an end is reported late, some are skipped (`skipped`). The jobs themselves are
 always up to date. The id of an event says how far the news have been read, for a listener that comes back.
 """
 
@@ -151,10 +151,12 @@ class Feed:
         except RuntimeError:  # the loop has ended, and no listener is left
             pass
 
-    def _hand_out(self, topic: str | None, data: bytes) -> None:
-        self._in_loop(self._put, topic, data)
+    def _hand_out(self, reader: _Reader, topic: str | None, data: bytes) -> None:
+        self._in_loop(self._put, reader, topic, data)
 
-    def _put(self, topic: str | None, data: bytes) -> None:
+    def _put(self, reader: _Reader, topic: str | None, data: bytes) -> None:
+        if reader is not self._reader:
+            return  # it was stopped while it read, and whoever listens now has another one
         if topic == SNAPSHOT:
             self._latest = data
         for listener in self._listeners:
@@ -166,7 +168,7 @@ class _Reader(threading.Thread):
     """The thread that reads news and snapshots and hands them out, until it is stopped."""
 
     def __init__(
-        self, open_client: Callable[[], Client], hand_out: Callable[[str | None, bytes], None], place: Place
+        self, open_client: Callable[[], Client], hand_out: Callable[[_Reader, str | None, bytes], None], place: Place
     ) -> None:
         super().__init__(name="queuectl-feed", daemon=True)
         self.topics: frozenset[str] = frozenset()
@@ -184,22 +186,24 @@ class _Reader(threading.Thread):
             try:
                 self._read_on()
             except QueuectlError as error:
-                self._hand_out(None, message("trouble", {"code": error.code, "detail": error.message}))
+                self._hand_out(self, None, message("trouble", {"code": error.code, "detail": error.message}))
                 self._end.wait(AGAIN_AFTER_S)
 
     def _read_on(self) -> None:
         """Reads one store until it is gone or replaced. Raises what the store raises."""
         with closing(self._open()) as client, closing(client.watch(self._place)) as watching:
             beat, stale, counted = _Beat(), True, Counted()
+            if self._place is None:  # what happened since the last reading is not known, or was in another store
+                self._hand_out(self, EVENTS, message("skipped", {}, place_id(watching.place)))
             self._place = None
             while not self._end.is_set() and not (beat.due("replaced", LOOK_EVERY_S) and watching.is_lost()):
                 news = watching.read() if EVENTS in self.topics else []
                 if told := told_news(news, watching.place):
-                    self._hand_out(EVENTS, told)
+                    self._hand_out(self, EVENTS, told)
                 stale = watching.may_be_stale() or stale
                 every_s = SNAPSHOT_EVERY_S if stale else SNAPSHOT_AT_REST_S
                 if SNAPSHOT in self.topics and beat.due("snapshot", every_s):
-                    self._hand_out(SNAPSHOT, message("snapshot", snapshot(client, counted)))
+                    self._hand_out(self, SNAPSHOT, message("snapshot", snapshot(client, counted)))
                     stale = False
                 self._end.wait(CROWDED_TICK_S if news is None else TICK_S)
                 watching.wait(LOOK_EVERY_S)
