@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,16 @@ import pytest
 
 from queuectl.client.facade import Client
 from queuectl.clock import SystemClock
-from queuectl.domain.job import JobState
+from queuectl.domain.errors import StoreUnavailable
+from queuectl.domain.job import Job, JobState
+from queuectl.domain.lifecycle import Ended
 from queuectl.engine.dispatch.dispatcher import Dispatcher
 from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.stopping import NOW
 from queuectl.engine.dispatch.wakeup import Wakeup
 from queuectl.store.liveness import DRIVER_LOCK_NAME, is_held, supervisor_folder
 from queuectl.store.sqlite.store import SqliteStore
-from queuectl.store.values import LEASE_S, Heard, WorkerRow
+from queuectl.store.values import LEASE_S, Change, Grip, Heard, WorkerRow
 from queuectl.wire.requests import parse_request
 from queuectl.wire.workers import WorkerOptions
 
@@ -34,10 +36,28 @@ class Watched(SqliteStore):
     """Of each supervisor, whether a lock told who drives it when it came on record."""
     is_deaf = False
     """Whether it never hears of what others commit."""
+    loses_an_answer = False
+    """Whether the next commit of an end is told to have failed, though it has not."""
 
     def claim(self, *words: Any, **terms: Any) -> Any:
         self.asked.append("jobs")
         return super().claim(*words, **terms)
+
+    _ends = False
+
+    def record(self, grip: Grip, changes: Sequence[Change]) -> list[Job | None]:
+        self._ends = any(isinstance(change.event, Ended) for change in changes)
+        return super().record(grip, changes)
+
+    @contextmanager
+    def transaction(self, *, synced: bool = True) -> Iterator[None]:
+        is_outermost = not self._depth
+        self._ends = self._ends and not is_outermost
+        with super().transaction(synced=synced):
+            yield
+        if is_outermost and self._ends and self.loses_an_answer:
+            self.loses_an_answer = False
+            raise StoreUnavailable("the answer is lost")
 
     def register(self, row: WorkerRow, lease_s: float = LEASE_S) -> None:
         self.driven.append(bool(is_held(supervisor_folder(self.folder, row.id), DRIVER_LOCK_NAME)))
@@ -146,3 +166,12 @@ def test_a_worker_that_hears_of_nothing_claims_only_where_there_is_something(sto
 def test_whoever_finds_a_supervisor_on_record_can_tell_who_drives_it(store: Watched) -> None:
     with idle_dispatcher(store, poll=3600.0):
         assert store.driven == [True]
+
+
+def test_a_retry_is_not_forgotten_where_the_answer_to_its_commit_was_lost(store: Watched) -> None:
+    with idle_dispatcher(store, poll=3600.0) as dispatcher:
+        add_a_job(store, command="false", max_retries=1, backoff_initial=0.1)
+        until(dispatcher, lambda: dispatcher._crew.has_flights)
+        store.is_deaf = store.loses_an_answer = True
+        until(dispatcher, lambda: store.counts().get(("default", JobState.DEAD)))
+        assert not store.loses_an_answer

@@ -2,8 +2,9 @@
 
 One thread sleeps until something is committed, as workers do, reads the news and hands them to the event loop. It runs
 only while somebody listens. A listener that is too slow loses its waiting news, and is told so. News are a view, not a
-record: when much happens at once, the store is away, or an end is reported late, some are skipped (`skipped`). The jobs themselves are
-always up to date. The id of an event says how far the news have been read, for a listener that comes back.
+record: when much happens at once, the store is away, or an end is reported late, some are skipped (`skipped`). The jobs
+themselves are always up to date. The id of an event says how far the news have been read, for a listener that comes
+back.
 """
 
 from __future__ import annotations
