@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -89,3 +90,17 @@ def test_limits_that_new_jobs_rely_on_are_not_forgotten(stores: tuple[PostgresSt
         store._select("SELECT 1")
         other.settle()  # finds no job of the batch
     assert (store.at_most("b"), store.lock("batch:b").capacity) == (2, 2)
+
+
+def test_applications_that_give_a_batch_the_same_limits_do_not_wait_for_each_other(
+    stores: tuple[PostgresStore, PostgresStore],
+) -> None:
+    store, other = stores
+    store.set_batch("b", 2, "10%")
+    job = json.dumps({"command": "true", "batch": "b", "at_most": 2, "max_fails": "10%"})
+    text = "SELECT {schema}.enqueue(?)"
+    other.wait_at_most(0.5)
+    with store.transaction():
+        store._select(text, [job])
+        other.delete([other._select(text, [job])[0][0]])
+    assert [(batch.at_most, batch.max_fails) for batch in store.batches("b")] == [(2, "10%")]

@@ -179,9 +179,10 @@ class Claiming:
         else:
             self._supply = Supply.AFTER_AN_END if claims.passed_over else Supply.NONE
 
-    def ended(self, seen: Claims | None = None) -> None:
-        """Executions of this worker have ended. `seen`: these claims were made when that was on record already."""
-        if self._store.has_listed():
+    def ended(self, seen: Claims | None = None, *, in_doubt: bool = False) -> None:
+        """Executions of this worker have ended. `seen`: these claims were made when that was on record already.
+        `in_doubt`: some ends may be on record since before, and nobody has told when their jobs run again."""
+        if self._store.has_listed() or in_doubt:
             self.look_again()
         if self._store.hooks_added:
             self._store.hooks_added = False

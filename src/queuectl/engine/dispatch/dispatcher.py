@@ -204,10 +204,9 @@ class Dispatcher:
         with self._store.transaction(synced=synced):
             if self._known.in_doubt:
                 self._crew.give_back_unknown()
-                self._claiming.look_again()  # what is on record may run again, at a time that nobody has told
             outcomes = self._known.record(known, self._store, self._settings["output-max"])
             if self._known.frees:
-                self._claiming.ended()  # what these have freed is claimed in this transaction
+                self._claiming.ended(in_doubt=self._known.in_doubt)  # what these have freed is claimed here
             if self._commits.wants_claims() and self._pressure.allows():
                 claims = self._claiming.claim(self._settings["max-lost"])
         self._known.recorded(known)

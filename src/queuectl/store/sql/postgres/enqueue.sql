@@ -454,10 +454,16 @@ BEGIN
     RETURN rtrim(said, '%')::integer || CASE WHEN right(said, 1) = '%' THEN '%' ELSE '' END;
 END $$;
 
--- Keeps what is set for a batch. See store/shared/batches.py.
+-- Keeps what is set for a batch. See store/shared/batches.py. Two transactions that set the same do not wait for each
+-- other.
 CREATE OR REPLACE FUNCTION {schema}.enqueue_set_batch(batch_name text, most integer, fails text) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM 1 FROM {schema}.batches WHERE name = batch_name AND (most IS NULL OR at_most = most)
+        AND (fails IS NULL OR max_fails = fails) FOR KEY SHARE;
+    IF FOUND THEN
+        RETURN;
+    END IF;
     INSERT INTO {schema}.batches (name, at_most, max_fails) VALUES (batch_name, most, fails)
     ON CONFLICT (name) DO UPDATE SET at_most = coalesce(excluded.at_most, batches.at_most),
         max_fails = coalesce(excluded.max_fails, batches.max_fails);
