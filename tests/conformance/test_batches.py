@@ -281,8 +281,9 @@ def test_what_is_set_for_a_batch_goes_with_its_last_job(store: Store) -> None:
 def test_retention_keeps_a_batch_that_somebody_waits_for(store: Store) -> None:
     store.insert([*of_batch("a", "c"), begun(a_job("next", depends_on=("batch:b",)))])
     run(store, a_grip(store), 0)
-    assert store.prune(Selector(), 10) == 0
+    assert store.prunable(Selector()) == store.prune(Selector(), 10) == 0
     store.change(["next"], CancelRequested(), "me")
+    assert store.prunable(Selector()) == 2
     assert store.prune(Selector(), 10) == 2
 
 

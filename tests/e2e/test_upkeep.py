@@ -140,10 +140,23 @@ def test_prune_follows_the_options_or_the_settings(terminal: Terminal) -> None:
     for line in ("prune --older-than 30", "delete --older-than 30 --yes", "dlq purge --older-than 30 --yes"):
         refused = terminal.type(f"queuectl {line}")
         assert (refused.code, "30d for days, 30s for seconds" in refused.err) == (2, True)
+    terminal.good("queuectl enqueue --id d --after a --hold -- true")
+    assert terminal.good("queuectl prune --state completed --dry-run --json").json == {"pruned": 0, "matching": 0}
+    terminal.good("queuectl delete d --yes")
     assert terminal.good("queuectl prune --state dead").out == "deleted 1 job\n"
     terminal.good("queuectl config set retention-completed 0s")
     assert terminal.good("queuectl prune --json").json == {"pruned": 1, "matching": 1}
     assert terminal.states() == {"c": "pending"}
+
+
+def test_prune_takes_hooks_as_jobs_of_their_state(terminal: Terminal) -> None:
+    terminal.good(
+        "queuectl enqueue --id a --max-retries 0 --on-dead true -- false; queuectl worker start --drain --no-hooks"
+    )
+    terminal.good("queuectl cancel --hooks --all")
+    assert terminal.good("queuectl prune --state cancelled").out == "deleted 1 job\n"
+    assert terminal.good("queuectl list --hooks --quiet").out == ""
+    assert terminal.states() == {"a": "dead"}
 
 
 def test_the_doctor_finds_a_sound_store_well(terminal: Terminal) -> None:

@@ -135,7 +135,7 @@ def prune(call: Call) -> int:
         if args.shrink:
             client.file()  # which is refused before anything is deleted
         selectors = _prunable(call, client)
-        number = sum(client.count(selector) for selector in selectors)
+        number = client.prunable(selectors)
         if not args.dry_run:
             if number and not console.confirmed(f"delete {counted(number, 'finished job')}?", args.yes):
                 return 1
@@ -155,9 +155,9 @@ def _prunable(call: Call, client: Client) -> list[Selector]:
     check_prunable(states)
     if call.args.older_than is not None:
         before = client.now() - age_to_delete(call.args)
-        return [Selector(states=states or tuple(sorted(FINISHED)), before=before)]
+        return [Selector(states=states or tuple(sorted(FINISHED)), before=before, hooks=None)]
     if states:
-        return [Selector()._replace(states=states)]
+        return [Selector(states=states, hooks=None)]
     if found := client.retention():
         return found
     if call.args.shrink:

@@ -33,6 +33,10 @@ class Tables(ABC):
         """The first `most` jobs whose id begins with `prefix`, by id."""
         return self.store.beginning(prefix, most)
 
+    def prunable(self, selectors: Sequence[Selector]) -> int:
+        """How many jobs `prune` would delete: not what an unfinished job depends on, or whose unique key is held."""
+        return sum(self.store.prunable(selector) for selector in selectors)
+
     def page(
         self, selector: Selector, limit: int, *, newest_first: bool = False, after: int | None = None,
         up_to: int | None = None,

@@ -157,6 +157,9 @@ class OpenStore(Protocol):
     def prune(self, selector: Selector, limit: int) -> int:
         """Removes at most `limit` matching finished jobs and what only they used. Returns how many."""
 
+    def prunable(self, selector: Selector) -> int:
+        """How many jobs `prune` would remove."""
+
     def outputs(self, job: Job, number: int) -> list[Output]:
         """What a finished attempt wrote, one value a stream. Empty if it wrote nothing."""
 
