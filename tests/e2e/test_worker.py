@@ -148,6 +148,15 @@ def test_a_draining_worker_says_what_it_waits_for(terminal: Terminal) -> None:
     assert terminal.good("queuectl worker logs").out.count("nothing to run for") == 1
 
 
+def test_a_draining_worker_says_that_what_is_left_cannot_start(terminal: Terminal) -> None:
+    terminal.good("queuectl lock set gpu 2; queuectl enqueue --id big --lock gpu=2 -- true; queuectl lock set gpu 1")
+    worker = terminal.worker("--drain")
+    eventually(lambda: "nothing to run: the jobs" in terminal.good("queuectl worker logs").out, "it says so")
+    terminal.good("queuectl lock set gpu 2")
+    assert worker.wait(60) == 0
+    assert terminal.job("big")["state"] == "completed"
+
+
 def test_status_shows_what_runs(terminal: Terminal) -> None:
     terminal.worker("--count 2 --name night")
     terminal.good("queuectl enqueue --id a -- sleep 600")

@@ -96,6 +96,10 @@ class Refused(NamedTuple):
     why: str
 
 
+class DrainStuck(NamedTuple):
+    """A draining worker has been idle for a while; jobs are left that it cannot start, and no time will change that."""
+
+
 class DrainWaits(NamedTuple):
     """Nothing can run `until` the next job is due, in `after` seconds; the worker stays until no job is left."""
 
@@ -238,6 +242,7 @@ Happening = (
     | Reloaded
     | Restarting
     | Refused
+    | DrainStuck
     | DrainWaits
     | WorkerStopped
     | WorkerLeft
