@@ -421,6 +421,26 @@ def test_jitter_is_the_same_each_time_and_leaves_the_nominal_time(store: Store, 
     assert jobs(store) == ids(60, 120)
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_fire_that_waits_for_its_jitter_survives_another_jitter(
+    store: Store, clock: ManualClock, again: bool
+) -> None:
+    add(store, every="1h", jitter="10m", overlap="allow")
+    clock.forward(3600 + 1)
+    fire(store)
+    assert jobs(store) == []
+    if again:
+        add(store, every="1h", overlap="allow", replace=True)
+    else:
+        schedules.change(store, "ada", "tick", jitter="none")
+    fire(store)
+    assert jobs(store) == ids(60)
+    schedules.change(store, "ada", "tick", jitter="10m")
+    clock.forward(600)
+    fire(store)
+    assert jobs(store) == ids(60)
+
+
 def test_what_is_wrong_with_schedules_is_found(store: Store, clock: ManualClock) -> None:
     grip = a_grip(store)
     add(store, "late")

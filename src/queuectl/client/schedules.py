@@ -136,13 +136,19 @@ def _replaced(old: Schedule, new: Schedule) -> Schedule:
         judged=old.judged, pause=old.pause or new.pause,
     ).watched(new.watch, new.updated_at)  # fmt: skip
     if _fire_alike(old, new) and not new.pause:
-        return kept._replace(anchor=old.anchor, nominal=old.nominal, next_at=old.next_at)
+        return _going_on(old, kept)
     return kept._replace(nominal=None, next_at=None) if kept.pause else kept
 
 
 def _fire_alike(one: Schedule, other: Schedule) -> bool:
-    """Whether two schedules fire at the same times, but for where an interval begins."""
-    return (one.cron, one.every, one.zone, one.jitter) == (other.cron, other.every, other.zone, other.jitter)
+    """Whether two schedules have the same rule, but for where an interval begins."""
+    return (one.cron, one.every, one.zone) == (other.cron, other.every, other.zone)
+
+
+def _going_on(old: Schedule, new: Schedule) -> Schedule:
+    """The new one with the next fire of the old, by its own jitter: one that waits for that is not lost."""
+    next_at = None if old.nominal is None else old.nominal + new.offset
+    return new._replace(anchor=old.anchor, nominal=old.nominal, next_at=next_at)
 
 
 def change(
@@ -169,7 +175,7 @@ def change(
         new = new._replace(policy=policy, jitter=wait, document=document_text(document), updated_at=now, updated_by=who)
         new = new.watched(watch_with(old.watch, alert, ping, expect_within), now)
         _check_job(store, new, settings, now)
-        return new if _fire_alike(old, new) else _counted(new, now)
+        return _going_on(old, new) if _fire_alike(old, new) else _counted(new, now)
 
     with store.transaction():
         after = store.change_schedule(name, changed)
