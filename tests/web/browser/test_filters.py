@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
+from queuectl.client import tables
 from tests.web.browser.conftest import OpenPage
 from tests.web.service import Service
 
@@ -50,3 +51,21 @@ def test_listed_states_are_those_of_the_chips(open_page: OpenPage) -> None:
     expect(page.locator("#filters .chip[aria-current=true]")).to_have_count(2)
     page.locator("#filters .chip", has_text="dead").click()
     page.wait_for_url("**/jobs?state=failed")
+
+
+def test_a_sorted_table_tells_how_many_it_has_and_how_far_it_looked(
+    open_page: OpenPage, server: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = [{"command": "true", "held": True, "tags": ["rare"]}] * 30 + [{"command": "true", "held": True}] * 20
+    assert server.full.post("/api/v1/jobs", json=jobs).is_success
+    page = open_page("/jobs?tag=rare&sort=id&size=25")
+    expect(page.locator(".pager")).to_contain_text("30 jobs")
+    page.get_by_role("link", name="Further").click()
+    expect(page.locator("[data-row]")).to_have_count(5)
+    monkeypatch.setattr(tables, "FIRST_WINDOW", 20)
+    monkeypatch.setattr(tables, "SEARCH_S", -1.0)
+    page.goto(f"{server.url}/jobs?tag=rare&sort=id&size=25")
+    expect(page.get_by_text("No job matches so far")).to_be_visible()
+    page.get_by_role("link", name="Search on").first.click()
+    expect(page.locator("[data-row]")).not_to_have_count(0)
+    expect(page.locator(".pager")).to_contain_text("among those of the last")

@@ -95,8 +95,9 @@ def listing(client: Client, wanted: Filter, place: Place) -> Listing:
         found = _sorted(client, wanted, selector, place, found)
     else:
         found = _page(client, wanted, selector, place, found)
+    known = client.known_count(selector)
     return found._replace(
-        reasons=client.reasons(found.jobs), total=client.known_count(selector),
+        reasons=client.reasons(found.jobs), total=found.total if known is None else known,
         exact=_exact(client, wanted.first("text") or wanted.first("command")),
     )  # fmt: skip
 
@@ -119,19 +120,28 @@ def _page(client: Client, wanted: Filter, selector: Selector, place: Place, foun
     return found._replace(
         jobs=jobs, older=None if older is None else wanted.query(before=older),
         newer=wanted.query(after=jobs[0].seq) if newer else None,
-        reached=None if reached is None else next(iter(client.page(Selector(), 1, after=reached)), None),
+        reached=_at(client, reached),
     )  # fmt: skip
 
 
+def _at(client: Client, reached: int | None) -> Job | None:
+    """The job up to which was searched; None if all were."""
+    return None if reached is None else next(iter(client.page(Selector(), 1, after=reached)), None)
+
+
 def _sorted(client: Client, wanted: Filter, selector: Selector, place: Place, found: Listing) -> Listing:
-    """The newest matching jobs, sorted by a column."""
-    jobs, _ = client.search(selector, SORTED_MAX, newest_first=True)
+    """The newest matching jobs, sorted by a column; where time was up, those found by then, and the rest unsorted."""
+    jobs, reached = client.search(selector, SORTED_MAX, newest_first=True)
     jobs.sort(key=ORDERS[wanted.sort.lstrip("-")], reverse=wanted.sort.startswith("-"))
     end, begin = place.skip + wanted.size, max(0, place.skip - wanted.size)
+    older = wanted.query(skip=end) if end < len(jobs) else None
+    if older is None and reached is not None:
+        older = wanted._replace(view={}).query(before=reached)
     return found._replace(
         jobs=jobs[place.skip : end],
-        total=len(jobs) if len(jobs) < SORTED_MAX else None,
-        older=wanted.query(skip=end) if end < len(jobs) else None,
+        total=len(jobs) if len(jobs) < SORTED_MAX and reached is None else None,
+        older=older,
+        reached=_at(client, reached),
         newer=wanted.query(skip=begin) if place.skip else None,
     )
 
