@@ -24,6 +24,12 @@ def test_global_options_may_stand_before_and_after_the_command() -> None:
         assert (args.db, args.json, typed) == ("x", True, [])
 
 
+def test_a_short_q_without_a_queue_leads_to_quiet() -> None:
+    with pytest.raises(Invalid, match="--queue needs a value") as refused:
+        parser.parse(commands()["list"], ["-q"])
+    assert refused.value.hint.endswith("for bare ids: --quiet")
+
+
 def test_an_option_of_a_command_does_not_stand_before_it() -> None:
     with pytest.raises(Invalid, match="--queue stands before the command") as refused:
         parser.find_command(["--json", "--queue", "video", "enqueue"])

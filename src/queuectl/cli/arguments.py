@@ -37,7 +37,8 @@ class _Parser(argparse.ArgumentParser):
         for pattern, ours in _WORDS.items():
             if found := re.fullmatch(rf"argument (?:\S+/)?(\S+): {pattern}", message.replace("', '", ", ")):
                 message = ours.format(*found.groups())
-        raise Invalid(message, f"see: {self.prog} --help")
+        quiet = "; for bare ids: --quiet" if message == "--queue needs a value" else ""  # what -q means elsewhere
+        raise Invalid(message, f"see: {self.prog} --help{quiet}")
 
 
 def parse(
