@@ -50,9 +50,8 @@ def _by_its_answer(folder: Path) -> Condition:
 
 def _asked(folder: Path) -> About | None:
     """What a supervisor says of itself. None if it does not answer in time."""
-    import select
-
     from queuectl.engine.channel import dial
+    from queuectl.engine.dispatch.wakeup import wait_readable
     from queuectl.engine.protocol import PROTOCOL, Ask, State
 
     try:
@@ -61,7 +60,7 @@ def _asked(folder: Path) -> About | None:
         return None
     try:
         channel.send(Ask(PROTOCOL))
-        select.select([channel.fileno()], [], [], ANSWERS_WITHIN_S)
+        wait_readable([channel.fileno()], ANSWERS_WITHIN_S)
         return next((answer.about for answer in channel.receive() if isinstance(answer, State)), None)
     finally:
         channel.close()

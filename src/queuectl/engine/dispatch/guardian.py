@@ -4,7 +4,6 @@ after workers of which nothing is left."""
 
 from __future__ import annotations
 
-import select
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from queuectl.engine.dispatch.condition import condition_of
 from queuectl.engine.dispatch.dispatcher import Dispatcher, MustReopen
 from queuectl.engine.dispatch.host import Host
 from queuectl.engine.dispatch.reaper import Reaper, Settled
-from queuectl.engine.dispatch.wakeup import Wakeup
+from queuectl.engine.dispatch.wakeup import Wakeup, wait_readable
 from queuectl.engine.supervise import process
 from queuectl.settings import Settings
 from queuectl.store.liveness import is_supervisor, machine_id
@@ -52,7 +51,7 @@ class Guardian:
         while (left := end - time.monotonic()) > 0 and (pause_s := self._step()) is not None:
             if self._stop and not orphans(self._store, self._wards):
                 self._dispatcher.stop(self._stop, "worker stop")
-            select.select([channel.fileno() for channel in self._dispatcher.channels()], [], [], min(pause_s, left))
+            wait_readable([channel.fileno() for channel in self._dispatcher.channels()], min(pause_s, left))
 
     def close(self) -> None:
         """Lets go: what still runs goes on."""

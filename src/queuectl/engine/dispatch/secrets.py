@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import select
 import signal
 import stat
 import time
 from collections.abc import Iterable
 
 from queuectl.domain.errors import Invalid
+from queuectl.engine.dispatch.wakeup import wait_readable
 from queuectl.engine.supervise import process
 from queuectl.engine.supervise.hanging import Mounts
 from queuectl.engine.supervise.starting import Start, Step, start_apart
@@ -134,7 +134,7 @@ def _tell(path: str, writer: int) -> None:
 def _all_within(handle: int, seconds: float) -> bytes | None:
     """All that can be read from a pipe. None if it has not ended by then."""
     content, end = b"", time.monotonic() + seconds
-    while select.select([handle], [], [], max(0.0, end - time.monotonic()))[0]:
+    while wait_readable([handle], max(0.0, end - time.monotonic())):
         if not (piece := os.read(handle, 1 << 16)):
             return content
         content += piece

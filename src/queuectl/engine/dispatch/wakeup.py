@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+from collections.abc import Sequence
 
 from queuectl.store.port import WorkStore
 
@@ -22,6 +23,19 @@ OWN_ECHO_S = 0.01
 LAST_ECHO_S = 0.1
 ECHO_GROWTH = 1.3
 """The commit is seen at most a third later than it could be."""
+
+SELECT_MAX = 1024
+"""`select` takes no descriptor from here on. A program that uses our client may have so many open."""
+
+
+def wait_readable(handles: Sequence[int], timeout_s: float) -> bool:
+    """Sleeps until one of these descriptors can be read, or for that long; whether one can."""
+    if all(handle < SELECT_MAX for handle in handles):
+        return bool(select.select(handles, [], [], timeout_s)[0])
+    poll = select.poll()  # which sleeps whole milliseconds
+    for handle in handles:
+        poll.register(handle, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
 
 
 class Echo:
@@ -95,8 +109,7 @@ class Wakeup:
             timeout_s = min(timeout_s, POLL_EVERY_S)
         elif (again := self.echo.next()) is not None:
             timeout_s = min(timeout_s, again)
-        ready, _, _ = select.select([handle] if handle >= 0 else [], [], [], timeout_s)
-        if ready:
+        if wait_readable([handle] if handle >= 0 else [], timeout_s):
             self.clear()
 
     def close(self) -> None:
