@@ -205,8 +205,9 @@ def test_removing_a_projects_store_begins_it_anew_in_the_same_place(terminal: Te
 
 
 def test_a_shell_that_is_no_program_here_is_refused(terminal: Terminal) -> None:
-    for wrong in ("/nowhere/sh", "/tmp", "/etc/passwd"):
-        done = terminal.type(f"queuectl config set shell {wrong}")
+    for wrong in ("/nowhere/sh", "/tmp", "/etc/passwd", "bash -x", "nosuchsh"):
+        done = terminal.type(f"queuectl config set shell '{wrong}'")
         assert (done.code, f"shell {wrong} is not a program" in done.err) == (2, True)
+    assert "in each job's folder" in terminal.type("queuectl config set shell ./sh").err
     assert terminal.good("queuectl config set shell bash").out == "shell = bash\n"
     assert terminal.good("queuectl config set shell /bin/sh").out == "shell = /bin/sh\n"

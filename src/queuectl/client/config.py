@@ -58,18 +58,22 @@ def set_value(store: Store, who: str, name: str, value: str) -> SettingView:
     settings(store).check(name, value)
     if name == "lease-ttl" and store.shared_by_machines and Settings({name: value})[name] < LEASE_MIN_S:
         raise Invalid(f"lease-ttl must be at least {LEASE_MIN_S:g}s on PostgreSQL, not {value!r}")
-    if name == "shell" and not store.shared_by_machines:
-        _check_shell(value)
+    if name == "shell":
+        _check_shell(value, here=not store.shared_by_machines)
     with store.transaction():
         store.set_config(name, value)
         note(store, who, "SettingSet", f"{name}={'***' if SETTINGS[name].is_secret else value}")
     return view(store, who, name)
 
 
-def _check_shell(path: str) -> None:
-    """Raises `Invalid` for the path of no program. A name without a folder is looked for where a job's PATH says."""
-    if os.path.isabs(path) and not (os.path.isfile(path) and os.access(path, os.X_OK)):
-        raise Invalid(f"shell {path} is not a program on this machine", "e.g. /bin/bash")
+def _check_shell(shell: str, *, here: bool) -> None:
+    """Raises `Invalid` for what is no program, as far as that can be known. `here`: all workers are on this machine."""
+    from shutil import which
+
+    if "/" in shell and not os.path.isabs(shell):
+        raise Invalid(f"shell {shell} would be looked for in each job's folder", "give its whole path, e.g. /bin/bash")
+    if here and which(shell) is None:
+        raise Invalid(f"shell {shell} is not a program on this machine", "e.g. /bin/bash, without options")
 
 
 SET = plain(

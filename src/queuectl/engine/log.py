@@ -88,7 +88,7 @@ SENTENCES: dict[type[happenings.Happening], str | Callable[[Any], str]] = {
         f"restarting with the installed release, which takes over {counted(event.running, COMMAND)}"
     ),
     happenings.Refused: "no {e.what}: {e.why}; going on as before",
-    happenings.DrainStuck: "nothing to run: the jobs that are left wait for something or run elsewhere; see: queuectl list",
+    happenings.DrainStuck: "nothing to run: the jobs that are left wait or run elsewhere; see: queuectl list",
     happenings.DrainWaits: lambda event: f"nothing to run for {format_duration(event.after)}",
     happenings.WorkerStopped: "worker {e.name} stopped",
     happenings.WorkerLeft: "{e.why}: leaving without the store; results for the next worker to record: {e.unrecorded}",
