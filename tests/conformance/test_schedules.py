@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from queuectl.client import schedules
+from queuectl.client import schedule_views, schedules
 from queuectl.client.findings import of_schedules
 from queuectl.client.queues import set_limits
 from queuectl.client.schedule_views import view
@@ -15,7 +15,7 @@ from queuectl.domain.errors import Conflict, Invalid, KeyTaken
 from queuectl.domain.schedule import Overlap, fire_id, offset
 from queuectl.domain.scheduled import FIRES_KEPT, Fire, Schedule
 from queuectl.domain.selector import ALL_JOBS
-from queuectl.engine.dispatch.fires import Fires
+from queuectl.engine.dispatch.fires import NOT_READ_S, Fires
 from queuectl.engine.dispatch.recounting import CLOCK_WENT_BACK, Recounting
 from queuectl.store.port import Store
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, claim_one, finish
@@ -257,6 +257,25 @@ def test_a_schedule_whose_jobs_cannot_be_made_keeps_no_other_from_firing(store: 
     assert jobs(store) == ids(1)
     assert reasons(store, "bad") == [(1, 1, "no job parent")]
     assert view(store, "ada", "bad").idle == 1
+
+
+def test_a_rule_of_a_newer_release_keeps_no_other_schedule_from_firing(store: Store, clock: ManualClock) -> None:
+    add(store, "newer", cron="* * * * *", tz="UTC")
+    add(store)
+    store.change_schedule("newer", lambda old: old._replace(cron="0 0 L-3 * *"))
+    clock.forward(60)
+    fire(store)
+    fire(store)
+    assert jobs(store) == ids(1)
+    newer, tick = schedule_views.views(store, "ada")
+    assert newer.rule == "not understood by this release: day of month 'L-3': 'L' is not understood"
+    assert view(store, "ada", "newer").next == [NOON + 60]
+    store.change_schedule("newer", lambda old: old._replace(cron="* * * * *"))
+    clock.forward(NOT_READ_S)
+    fire(store)
+    assert jobs(store) == [*ids(1), fire_id("newer", NOON + 60)]
+    schedules.delete(store, "ada", "newer")
+    assert [each.name for each in store.schedules()] == [tick.name]
 
 
 def test_a_unique_key_counts_for_each_fire(store: Store, clock: ManualClock) -> None:

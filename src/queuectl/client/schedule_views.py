@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, tzinfo
 
 from queuectl import zones
@@ -14,7 +15,7 @@ from queuectl.client.shapes import TEXT as SHOWN_TEXT
 from queuectl.client.shapes import Kind as AnswerKind
 from queuectl.client.shapes import one_of as member_of
 from queuectl.domain.alerts import Trouble
-from queuectl.domain.errors import NotFound
+from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.likeness import nearest
 from queuectl.domain.limits import Pause
 from queuectl.domain.schedule import ON_TIME_S, CatchUp, Overlap, Rule, next_fire
@@ -160,7 +161,8 @@ def _view(
     is_late = streak is not None and streak.state is Trouble.LATE
     coming = [] if kept.nominal is None else [kept.nominal]
     if coming and next_shown > 1:
-        coming += upcoming(rule_of(kept), coming[0], kept.zone, next_shown - 1)
+        with suppress(Invalid):  # a newer release has added it
+            coming += upcoming(rule_of(kept), coming[0], kept.zone, next_shown - 1)
     return ScheduleView(
         kept.name, kept.cron, None if kept.every is None else format_every(kept.every), rule_words(kept), kept.zone,
         policy.overlap, policy.catch_up, policy.late_max, kept.jitter, *kept.watch, json.loads(kept.document),

@@ -60,7 +60,10 @@ def rule_of(schedule: Schedule) -> Rule:
 
 def rule_words(schedule: Schedule) -> str:
     """When a schedule fires, in words."""
-    rule = rule_of(schedule)
+    try:
+        rule = rule_of(schedule)
+    except Invalid as error:
+        return f"not understood by this release: {error.message}"
     if isinstance(rule, Every):
         return f"every {format_every(rule.seconds)}, counted from {format_second(rule.anchor)}"
     from queuectl.domain.cron_words import described

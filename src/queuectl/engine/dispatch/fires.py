@@ -23,6 +23,8 @@ from queuectl.wire.schedules import rule_of
 
 AT_ONCE = 100
 """How many schedules one transaction fires."""
+NOT_READ_S = 30.0
+"""How long a schedule is left to others whose rule this release cannot read."""
 
 
 class _Plan(NamedTuple):
@@ -74,7 +76,12 @@ class Fires:
             except QueuectlError:  # this machine's rules lack it; another machine's may not
                 self._leave(schedule.zone)
                 continue
-            rule = rule_of(schedule)
+            try:
+                rule = rule_of(schedule)
+            except QueuectlError:  # a newer release has added it, and its workers fire it
+                later = schedule._replace(next_at=now + NOT_READ_S)
+                plans.append(_Plan(schedule, Look((), (), later)))
+                continue
             fires = schedule.due(now, rule, zone, self._fired(schedule, now))
             earlier = unfinished.get(schedule.name, {}).values()
             begun = sum(each.has_begun for each in earlier)
