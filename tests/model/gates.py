@@ -55,7 +55,7 @@ class ModelGates:
             held += free[:needed]
             places -= job.queue == "slow"
             starts -= job.queue == "zoo"
-            taken[job.seq] = json.dumps({"QUEUECTL_LOCK_X": ",".join(free[:needed])}) if needed else job.units
+            taken[job.seq] = json.dumps({"QUEUECTL_LOCK_X": ",".join(free[:needed])}) if needed else None
         return taken
 
     def claimed(self, job: Job) -> None:

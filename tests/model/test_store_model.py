@@ -305,7 +305,8 @@ class StoreAgainstModel(RuleBasedStateMachine):
         assert self.holds(me) or not claimed, "who finds nothing need not learn of it"
         expected = self.to_be_claimed(limit, queues)
         for known in expected:
-            known.job = apply(known.job, Claimed(worker=me.grip.worker, host=HOST), self.now)
+            units = known.job.units
+            known.job = apply(known.job, Claimed(worker=me.grip.worker, host=HOST), self.now)._replace(units=units)
             self.gates.claimed(known.job)
         assert claimed == [known.job for known in expected]
         me.jobs += claimed
