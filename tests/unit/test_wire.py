@@ -333,6 +333,8 @@ BAD_VALUES: list[tuple[str, object, str]] = [
     ("memory_max", 4e9, "memory_max must be a size, not 4000000000.0"),
     ("memory_max", "9999999999999999999g", 'memory_max must be a size, not "9999999999999999999g"'),
     ("nice", 20, "nice must be a whole number from -20 to 19, not 20"),
+    ("secrets", ["A=s3=\ncret"], 'secret "A=…" is not valid'),
+    ("secrets", "A B", 'secret "A B" is not valid'),
     ("user", "no one", 'user "no one" is not valid'),
     ("umask", "7777", "umask must be octal text"),
     ("env", [], "env must be an object of names and values, not []"),

@@ -264,7 +264,8 @@ def check_secrets(value: object, key: str) -> tuple[str, ...]:
     names = _list(value, key, "names")
     for name in names:
         if not isinstance(name, str) or not re.fullmatch(SECRET, name):
-            raise Invalid(f"secret {shown(name)} is not valid", SECRET_HINT)
+            known = re.sub("(?s)=.*", "=…", name) if isinstance(name, str) else name  # the rest is likely the secret
+            raise Invalid(f"secret {shown(known)} is not valid", SECRET_HINT)
     return tuple(dict.fromkeys(names))
 
 

@@ -536,6 +536,9 @@ BEGIN
     END IF;
     FOR said IN SELECT jsonb_array_elements(value) LOOP
         IF jsonb_typeof(said) <> 'string' OR (said #>> '{}') !~ '^(?!QUEUECTL_)[A-Za-z_][A-Za-z0-9_]{0,127}$' THEN
+            IF jsonb_typeof(said) = 'string' THEN  -- what follows the name is likely the secret
+                said := to_jsonb(regexp_replace(said #>> '{}', '=.*', '=…'));
+            END IF;
             PERFORM {schema}.enqueue_refuse('secret ' || {schema}.enqueue_shown(said) || ' is not valid',
                 'a variable''s name: A-Z a-z 0-9 _, no digit first, not QUEUECTL_…');
         END IF;
