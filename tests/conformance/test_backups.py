@@ -112,6 +112,17 @@ def test_a_restore_waits_for_no_worker_and_takes_only_backups(place: Places, tmp
     assert not os.path.exists(address)
 
 
+def test_a_store_in_use_is_not_restored_without_its_log(place: Places, tmp_path: Path) -> None:
+    address, target = place("sqlite"), place("sqlite")
+    with closing(opened(address)) as client:
+        enqueue(client, {"id": "a", "command": "true"})
+        with pytest.raises(Conflict, match="its latest changes are in") as refused:
+            back(target, Path(address))
+        assert f"queuectl --db {address} backup FILE" in refused.value.hint
+    assert not os.path.exists(target)
+    assert back(target, Path(address))["jobs"] == 1  # closed: all of it is in the file
+
+
 def test_a_damaged_backup_changes_nothing(place: Places, tmp_path: Path) -> None:
     address, file = place("sqlite"), tmp_path / "saved.db"
     with closing(opened(address)) as client:

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from contextlib import closing
+from shlex import quote
 
 from queuectl import places
 from queuectl.client import schedules
@@ -20,6 +21,7 @@ from queuectl.domain.lifecycle import Held
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
 from queuectl.store.shared.archive import TABLES, copy_tables
+from queuectl.store.sqlite import wal
 from queuectl.store.sqlite.archive import SqliteArchive
 from queuectl.store.sqlite.connection import is_ours
 from queuectl.store.sqlite.store import SqliteStore
@@ -69,13 +71,19 @@ def restore(address: str, who: str, path: str, *, replace: bool, progress: Progr
     """Replaces the store by a backup, with all queues and schedules paused. Returns how many rows each table has.
 
     It is another store than the one before: workers of that one can report nothing to it. Raises `Conflict` while a
-    worker lives, and if the store is not empty unless `replace`; `StoreUnavailable` if the file is no backup.
+    worker lives, if the store is not empty unless `replace`, and for a store in use; `StoreUnavailable` if the file is no
+    backup.
     """
     path = os.path.abspath(os.path.expanduser(path))
     if not os.path.lexists(path):
         raise StoreUnavailable(f"there is no backup {path}", "name a file that `backup` has written")
     if not os.path.isfile(path) or not is_ours(path):
         raise StoreUnavailable(f"{path} is not a backup of a queuectl store", "name a file that `backup` has written")
+    if wal.size(path):
+        raise Conflict(
+            f"{path} is a store in use, and its latest changes are in {path}-wal",
+            f"make one file of it first: queuectl --db {quote(path)} backup FILE",
+        )
     with tempfile.TemporaryDirectory() as folder:
         copied = os.path.join(folder, "backup.db")
         shutil.copyfile(path, copied)  # an older one is brought up to date, and the backup itself stays as it is
