@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 from queuectl import places
+from queuectl.client import copying
 from queuectl.client.backups import restore
 from queuectl.client.facade import Client
 from queuectl.client.placing import PREFIX
-from queuectl.domain.errors import Conflict, Invalid, StoreUnavailable
+from queuectl.domain.errors import Conflict, Invalid, StoreUnavailable, SystemFailure
 from queuectl.domain.job import HOOKS, Job, JobState, Outcome
 from queuectl.domain.lifecycle import Ended, Started
 from queuectl.domain.selector import Selector
-from queuectl.store.values import FIRST_EPOCH, Change, Grip, Superseded, WorkerRow
+from queuectl.store.values import FIRST_EPOCH, Change, Grip, Moved, Superseded, WorkerRow
 from tests.builders import a_grip
 from tests.conformance.test_copying import Places, all_of, enqueue, fill, opened, place
 from tests.unit.test_json_everywhere import typed
@@ -121,6 +122,34 @@ def test_a_store_in_use_is_not_restored_without_its_log(place: Places, tmp_path:
         assert f"queuectl --db {address} backup FILE" in refused.value.hint
     assert not os.path.exists(target)
     assert back(target, Path(address))["jobs"] == 1  # closed: all of it is in the file
+
+
+def test_the_file_of_a_store_that_has_moved_is_a_backup(place: Places, tmp_path: Path) -> None:
+    address, target = place("sqlite"), place("sqlite")
+    with closing(opened(address)) as client:
+        fill(client)
+        before = all_of(client)
+        copying.copy(client, place("sqlite"), keep=False, replace=False, say=lambda _line: None, progress=None)
+    assert back(target, Path(address))["jobs"] == 4
+    with closing(opened(target)) as restored:
+        assert all_of(restored) == before
+        enqueue(restored, {"command": "true"})
+    with pytest.raises(Moved):
+        opened(address)
+
+
+def test_an_error_about_a_backup_names_it(place: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address, file = place("sqlite"), tmp_path / "saved.db"
+    with closing(opened(address)) as client:
+        client.backup(file)
+    with closing(sqlite3.connect(file)) as db:
+        db.execute("PRAGMA user_version = 999")
+    with pytest.raises(StoreUnavailable, match=f"^{file} has schema 999, newer"):
+        back(place("sqlite"), file)
+    monkeypatch.setattr("shutil.copyfile", lambda _from, to: os.write(os.open("/dev/full", os.O_WRONLY), b"x"))
+    with pytest.raises(SystemFailure, match=f"^cannot copy {file} into .*: No space left") as refused:
+        back(place("sqlite"), file)
+    assert "TMPDIR" in refused.value.hint
 
 
 def test_a_damaged_backup_changes_nothing(place: Places, tmp_path: Path) -> None:

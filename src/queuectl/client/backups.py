@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from shlex import quote
 
 from queuectl import places
 from queuectl.client import schedules
 from queuectl.client.acting import note
-from queuectl.client.placing import become_one_file, file_beside, new_place, replaced, sync
+from queuectl.client.placing import become_one_file, file_beside, named, new_place, replaced, sync
 from queuectl.client.queues import PAUSE_ROW, known_queues
 from queuectl.client.values import BATCH, Progress
 from queuectl.client.workers import workers_of
-from queuectl.domain.errors import Conflict, Invalid, StoreLost, StoreUnavailable
+from queuectl.domain.errors import Conflict, DiskFull, Invalid, StoreLost, StoreUnavailable, SystemFailure
 from queuectl.domain.job import JobState
 from queuectl.domain.lifecycle import Held
 from queuectl.domain.selector import Selector
@@ -71,7 +72,7 @@ def restore(address: str, who: str, path: str, *, replace: bool, progress: Progr
     """Replaces the store by a backup, with all queues and schedules paused. Returns how many rows each table has.
 
     It is another store than the one before: workers of that one can report nothing to it. Raises `Conflict` while a
-    worker lives, if the store is not empty unless `replace`, and for a store in use; `StoreUnavailable` if the file is no
+    worker lives, if the store is not empty unless `replace`, and for a store in use; `StoreUnavailable` for what is no
     backup.
     """
     path = os.path.abspath(os.path.expanduser(path))
@@ -84,9 +85,7 @@ def restore(address: str, who: str, path: str, *, replace: bool, progress: Progr
             f"{path} is a store in use, and its latest changes are in {path}-wal",
             f"make one file of it first: queuectl --db {quote(path)} backup FILE",
         )
-    with tempfile.TemporaryDirectory() as folder:
-        copied = os.path.join(folder, "backup.db")
-        shutil.copyfile(path, copied)  # an older one is brought up to date, and the backup itself stays as it is
+    with _copy_of(path) as copied:
         _check(copied, path)
         _refuse_in_use(address, replace)
         _pause_all(copied, who, path)
@@ -94,10 +93,28 @@ def restore(address: str, who: str, path: str, *, replace: bool, progress: Progr
             return copy_tables(source, target, progress)
 
 
+@contextmanager
+def _copy_of(path: str) -> Iterator[str]:
+    """A copy of the backup, which stays as it is: an older one is brought up to date. Errors name the backup."""
+    with tempfile.TemporaryDirectory() as folder:
+        copied = os.path.join(folder, "backup.db")
+        no_room = SystemFailure(f"cannot copy {path} into {folder}", "name a folder with room for it in TMPDIR")
+        try:
+            shutil.copyfile(path, copied)
+            with named(copied, path):
+                yield copied
+        except DiskFull as error:
+            raise no_room if path in error.message else error from None
+        except OSError as error:
+            raise SystemFailure(f"{no_room.message}: {error.strerror or error}", no_room.hint) from None
+
+
 def _check(copied: str, path: str) -> None:
     """Raises `StoreUnavailable` if the copy of the file at `path` is damaged. Brings it up to date."""
     hint = "restore another backup"
     try:
+        with closing(SqliteArchive(copied)) as archive:
+            archive.come_back()
         with closing(SqliteStore(copied)) as store:
             if faults := store.integrity():
                 raise StoreUnavailable(f"{path} is damaged: {faults[0]}", hint)

@@ -60,23 +60,31 @@ def file_beside(path: str) -> Iterator[str]:
         folder = tempfile.mkdtemp(prefix=PREFIX, dir=around)
     except OSError as error:
         raise SystemFailure(f"cannot write to {around}: {error.strerror}") from None
-    handle, made = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), ""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         with suppress(OSError):  # a file system without locks
             fcntl.flock(handle, fcntl.LOCK_EX)
         _sweep(around, os.stat(handle).st_mtime)
         Path(folder, IGNORE).write_bytes(IGNORE_ALL)
-        yield (made := os.path.join(folder, "store.db"))
+        with named(made := os.path.join(folder, "store.db"), path):
+            yield made
     except OSError as error:
         raise SystemFailure(f"cannot write {path}: {error.strerror or error}") from None
-    except QueuectlError as error:
-        if made and made in error.message:
-            told = error.message.replace(f"the store {made}", path).replace(made, path)
-            raise type(error)(told, error.hint.replace(made, path)) from None
-        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(handle)
+
+
+@contextmanager
+def named(made: str, path: str) -> Iterator[None]:
+    """Errors about the store `made` name `path` instead."""
+    try:
+        yield
+    except QueuectlError as error:
+        if made not in error.message:
+            raise
+        told = error.message.replace(f"the store {made}", path).replace(made, path)
+        raise type(error)(told, error.hint.replace(made, path)) from None
 
 
 def _sweep(around: str, now: float) -> None:

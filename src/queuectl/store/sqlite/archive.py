@@ -68,6 +68,14 @@ class SqliteArchive:
                 if table != "meta":
                     self._db.execute(REFUSE.format(act=act, table=table, why=why))
 
+    def come_back(self) -> None:
+        """Takes back `move_to`, in a copy of the file."""
+        with self.locked():
+            triggers = self._db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'moved%'")
+            for (name,) in triggers.fetchall():
+                self._db.execute(f"DROP TRIGGER {name}")
+            self._db.execute("DELETE FROM meta WHERE name = ?", (MOVED_TO,))
+
     def become_one_file(self) -> None:
         """Ends the write-ahead log, so that the file alone has everything."""
         with translated(self._path):
