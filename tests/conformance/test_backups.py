@@ -124,6 +124,19 @@ def test_a_store_in_use_is_not_restored_without_its_log(place: Places, tmp_path:
     assert back(target, Path(address))["jobs"] == 1  # closed: all of it is in the file
 
 
+def test_damage_is_told_of_the_store_that_has_it(place: Places, tmp_path: Path) -> None:
+    address, file = place("sqlite"), tmp_path / "saved.db"
+    with closing(opened(address)) as client:
+        enqueue(client, *({"command": f"true {'x' * 200} {number}"} for number in range(500)))
+    data = bytearray(Path(address).read_bytes())
+    for page in range(len(data) // 4096 - 40, len(data) // 4096):
+        data[page * 4096 : page * 4096 + 200] = b"\x5a" * 200
+    Path(address).write_bytes(data)
+    with closing(opened(address)) as client, pytest.raises(StoreUnavailable, match=f"{address} is damaged"):
+        client.backup(file)
+    assert not file.exists()
+
+
 def test_the_file_of_a_store_that_has_moved_is_a_backup(place: Places, tmp_path: Path) -> None:
     address, target = place("sqlite"), place("sqlite")
     with closing(opened(address)) as client:

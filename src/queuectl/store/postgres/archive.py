@@ -85,7 +85,7 @@ class PostgresArchive:
         return self._number(f"SELECT count(*) FROM {self._schema}.jobs WHERE state = 'processing'")
 
     def rows(self, table: str) -> Iterator[Row]:
-        with self._db.cursor(name="archive") as cursor:
+        with translated(self._address), self._db.cursor(name="archive") as cursor:  # not by the other store
             cursor.itersize = AT_ONCE
             columns = ", ".join("coalesce(ready, true)" if each == "ready" else each for each in TABLES[table])
             cursor.execute(f"SELECT {columns} FROM {self._schema}.{table}".encode())

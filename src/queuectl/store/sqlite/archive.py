@@ -48,7 +48,8 @@ class SqliteArchive:
 
     def rows(self, table: str) -> Iterator[Row]:
         columns = ", ".join("min(ready, 1)" if each == "ready" else each for each in TABLES[table])
-        return map(normal, self._db.execute(f"SELECT {columns} FROM {table}"))
+        with translated(self._path):  # not by the other store, into whose transaction they go
+            yield from map(normal, self._db.execute(f"SELECT {columns} FROM {table}"))
 
     def fill(self, table: str, rows: Iterable[Row]) -> None:
         columns = TABLES[table]
