@@ -129,6 +129,21 @@ def test_without_a_server_commands_end_before_their_lease(shop: Workshop, server
     check(shop, diary, [job])
 
 
+def test_a_stop_without_a_server_says_what_it_waits_for(shop: Workshop, server: Server) -> None:
+    worker = shop.worker(1)
+    server.stop(signal.SIGQUIT)
+    until(lambda: "cannot reach the store" in log_of(shop))
+    worker.signal(signal.SIGTERM)
+    until(lambda: "stopping waits for the store; a third signal leaves without it" in log_of(shop))
+    worker.signal(signal.SIGTERM)
+    until(lambda: "ending 0 running commands" in log_of(shop))
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 5
+    assert log_of(shop).splitlines()[-1].endswith("leaving without the store; results for the next worker to record: 0")
+    server.start()
+    until(lambda: reachable(shop))
+
+
 # --- other hosts ----------------------------------------------------------------------------
 
 

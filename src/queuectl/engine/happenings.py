@@ -163,6 +163,10 @@ class EndedInTime(NamedTuple):
     job: Job
 
 
+class StopWaits(NamedTuple):
+    """The worker is to stop while the store cannot be used; it has to wait for it."""
+
+
 class StoreBack(NamedTuple):
     """The store can be used again, `after` seconds."""
 
@@ -253,6 +257,7 @@ Happening = (
     | JobLost
     | StoreLost
     | EndedInTime
+    | StopWaits
     | StoreBack
     | StoreReplaced
     | SupervisorDied

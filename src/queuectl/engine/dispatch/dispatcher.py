@@ -66,8 +66,7 @@ class Dispatcher:
         observe: happenings.Observer, wards: Set[str] | None = None, unfinished: Begun | None = None,
     ) -> None:  # fmt: skip
         """`wards`: see `Reaper`. `unfinished`: a stop to go on with once the commands of before are taken over."""
-        self._store = store
-        self._options = options
+        self._store, self._options = store, options
         self._clock, self._host = clock, host
         self._wakeup, self._observe = wakeup, observe
         self._settings = Settings(store.config())
@@ -124,6 +123,7 @@ class Dispatcher:
         self._known.stop_signalled(self._clock.monotonic())
         self._stopping.signalled(name)
         self._requests.unanswered = True  # there, the store is told
+        self._outage.hinders_stop(is_told=self._stopping.is_at_once)
 
     # --- one step ---------------------------------------------------------------------------
 

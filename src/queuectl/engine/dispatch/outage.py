@@ -30,6 +30,11 @@ class Outage:
             self._told = True
             self._observe(happenings.StoreLost(why=error.message, leased=self._leased))
 
+    def hinders_stop(self, *, is_told: bool) -> None:
+        """The worker has just been told to stop. `is_told`: not for the first time."""
+        if self.lasts and not is_told:
+            self._observe(happenings.StopWaits())
+
     def is_over(self, now: float) -> None:
         """The store has answered just now."""
         if self._told and self._since is not None:
