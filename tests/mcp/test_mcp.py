@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from queuectl.client import copying
 from queuectl.client.facade import Client
 from queuectl.engine.supervise.memory import resident
 from queuectl.mcp import protocol
@@ -186,6 +187,17 @@ def test_what_goes_wrong_is_told_to_the_agent(talk: Talk, tool: str, arguments: 
     found = talk.call(tool, **arguments)
     assert found["isError"]
     assert told in found["content"][0]["text"]
+
+
+def test_a_store_that_has_moved_is_told_by_every_tool(talk: Talk, db: Path, tmp_path: Path) -> None:
+    talk.call("enqueue", command="true", id="a")
+    place = str(tmp_path / "new.db")
+    with closing(Client(open_store(str(db)))) as client:
+        copying.copy(client, place, keep=False, replace=False, say=lambda _line: None, progress=None)
+    for tool, arguments in (("status", {}), ("list", {}), ("show", {"id": "a"}), ("retry", {"ids": ["a"]})):
+        told = talk.call(tool, **arguments)
+        assert told["isError"], tool
+        assert f"has moved to {place}\nuse that one: --db {place}" in told["content"][0]["text"]
 
 
 def test_an_idle_server_is_small(talk: Talk, db: Path) -> None:

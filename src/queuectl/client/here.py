@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 
+from queuectl import places
 from queuectl.client import looking
 from queuectl.client.tables import Tables
 from queuectl.domain.errors import Invalid, StoreBusy
@@ -81,6 +82,10 @@ class Here(Tables):
     def is_outdated(self) -> bool:
         """Whether the store's file was removed or replaced, or it has moved, so that it must be opened again."""
         return bool((not self.store.shared_by_machines and self.store.replaced()) or self.store.moved_to())
+
+    def refuse_moved(self) -> None:
+        """Raises `StoreLost` if the store has moved: it refuses changes by itself, but shows what was there."""
+        places.refuse_moved(self.store)
 
     def prove(self) -> None:
         """Raises `StoreUnavailable` if the store does not answer or cannot be written."""
@@ -192,14 +197,10 @@ class Here(Tables):
 
     def logged(self) -> list[str]:
         """Names of the workers of this host that have a log, latest log first."""
-        from queuectl import places
-
         return places.logged(self.store)
 
     def log_path(self, worker: str) -> Path:
         """The log file of a worker of this host."""
-        from queuectl import places
-
         return places.log_path(self.store, worker)
 
     # --- upkeep -----------------------------------------------------------------------------

@@ -45,6 +45,7 @@ def called(name: str, given: Mapping[str, Any], context: Context, read_only: boo
         if tool is None or (read_only and not tool.reads):
             known = [each["name"] for each in listed(read_only)]
             raise Invalid(f"there is no tool {name!r}", f"there are {', '.join(known)}")
+        context.client.refuse_moved()
         value = bounded(tool.function(context, _read(tool, given)))
     except (QueuectlError, TimeoutError) as error:
         hint = context.hint(getattr(error, "hint", ""))
