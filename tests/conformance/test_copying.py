@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from shlex import quote
 
 import psycopg
 import pytest
@@ -103,8 +104,9 @@ def test_a_copy_is_complete_and_the_source_points_to_it(place: Places, source: s
     with pytest.raises(QueuectlError, match="moved"):
         enqueue(client, {"command": "true"})
     client.close()
-    with pytest.raises(StoreUnavailable, match="has moved to"):
+    with pytest.raises(StoreUnavailable, match="has moved to") as refused:
         places.open_store(source_url)
+    assert refused.value.hint == f"use that one: --db {quote(to_url)}"
     copied = opened(to_url)
     assert all_of(copied) == before
     (new,) = enqueue(copied, {"command": "true"})

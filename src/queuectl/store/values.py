@@ -47,7 +47,9 @@ class Moved(StoreLost):
     """The store's jobs are in another store now."""
 
     def __init__(self, url: str, place: str) -> None:
-        super().__init__(f"the store {url} has moved to {place}", f"use that one: --db {place}")
+        from shlex import quote
+
+        super().__init__(f"the store {url} has moved to {place}", f"use that one: --db {quote(place)}")
 
 
 class Grip(NamedTuple):
