@@ -80,6 +80,13 @@ def test_a_retry_in_a_batch_revives_what_its_failure_had_cancelled(store: Store)
     assert states(store, ("next",)) == ["pending"]
 
 
+def test_of_what_a_job_waits_for_batches_come_first(store: Store) -> None:
+    store.insert(of_batch("a", "c"))
+    store.insert([begun(a_job("after", depends_on=("c:any", "batch:b:any", "a:any")))])
+    edges, _, is_all = store.around(store.get("after"), 100)
+    assert ([edge.ref for edge in edges], is_all) == (["batch:b:any", "a:any", "c:any"], True)
+
+
 def test_a_retry_all_the_way_down_follows_batches(store: Store) -> None:
     store.insert(of_batch("a", "c"))
     waiting = [a_job("after", depends_on=("batch:b:any",)), a_job("last", depends_on=("after",))]

@@ -108,11 +108,12 @@ class Edges(Session):
         )
         found: dict[tuple[int, str, int | None], Edge] = {}
         jobs, complete = {job.seq: job}, True
-        for text, there in ((up, "parent"), (down, "child")):
+        batches_first = "parent IS NOT NULL, parent"  # servers and files differ in where they have NULL
+        for text, there, order in ((up, "parent", batches_first), (down, "child", "child")):
             frontier, seen = [job.seq], {job.seq}
             while frontier:
                 values = [self._dialect.array(frontier)] * text.count("?")
-                edges = [Edge(*row) for row in self._select(f"{text} ORDER BY {there}, ref LIMIT {most}", values)]
+                edges = [Edge(*row) for row in self._select(f"{text} ORDER BY {order}, ref LIMIT {most}", values)]
                 found.update(((edge.child, edge.ref, edge.parent), edge) for edge in edges)
                 far = {getattr(edge, there) for edge in edges} - seen - {None}
                 room = max(0, most - len(jobs))
