@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from queuectl import Client, StoreUnavailable, places
 from queuectl.client import copying
 from queuectl.client.remote.client import RemoteClient
-from queuectl.client.remote.connection import RemoteConnection
+from queuectl.client.remote.connection import NoAnswer, RemoteConnection
 from queuectl.domain.errors import StoreLost
 from tests.web.service import Service, serving
 from tests.workshop import PATIENCE_S, until
@@ -94,3 +96,65 @@ def test_a_stream_that_the_server_ends_is_followed_on_where_it_ended(tmp_path: P
                 if ended == 3:
                     second.touch()
     assert said.decode() == ("" if tail else "early\n") + "late\nü first\nü second\n"
+
+
+@pytest.mark.parametrize("kind", WAITS)
+def test_a_wait_goes_on_when_the_server_restarts(tmp_path: Path, kind: str) -> None:
+    db = tmp_path / "queuectl.db"
+    with ExitStack() as stack:
+        with serving(db) as service:
+            for id in "ab":
+                service.enqueue(id=id, held=True, batch="night")
+            port = int(service.host.rpartition(":")[2])
+            client = stack.enter_context(Client.remote(service.url, service.tokens["full"]))
+            threads = stack.enter_context(ThreadPoolExecutor(1))
+            asked = Counter[str]()
+            stack.enter_context(counting(asked))
+            waits = threads.submit(WAITS[kind], client)
+            until(lambda: asked["read"] > 2 or asked["events"] or waits.done())
+        until(lambda: asked["away"] > 1 or waits.done())
+        with serving(db, port=port) as service:
+            for id in "ab":
+                service.full.post(f"/api/v1/jobs/{id}/cancel")
+            waits.result(PATIENCE_S)
+
+
+@contextmanager
+def counting(asked: Counter[str]) -> Iterator[None]:
+    """Counts what is asked of servers, and how often nobody is there."""
+    read, events = RemoteConnection.read, RemoteConnection.events
+
+    def counted(name: str, found: Callable[[], Any]) -> Any:
+        try:
+            answer = found()
+        except NoAnswer:
+            asked["away"] += 1
+            raise
+        asked[name] += 1
+        return answer
+
+    def streamed(self: RemoteConnection, *given: Any, **more: Any) -> Iterator[Any]:
+        with closing(events(self, *given, **more)) as stream:
+            while event := counted("events", lambda: next(stream, None)):
+                yield event
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RemoteConnection, "read", lambda *given, **more: counted("read", lambda: read(*given, **more)))
+        patch.setattr(RemoteConnection, "events", streamed)
+        yield
+
+
+def test_a_proxy_before_a_server_that_is_away_is_no_answer() -> None:
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(502)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Proxy) as server, ThreadPoolExecutor(1) as thread:
+        thread.submit(server.handle_request)
+        url = f"http://127.0.0.1:{server.server_port}"
+        with Client.remote(url, "token") as client, pytest.raises(NoAnswer, match="answers 502 Bad Gateway"):
+            client.status()

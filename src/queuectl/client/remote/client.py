@@ -226,9 +226,11 @@ class RemoteClient(Verbs):
     ) -> list[WorkerView]:  # fmt: skip
         """Stops workers and waits until they have exited; see `Client.stop_workers`."""
         asked = self.ask_to_stop([names] if isinstance(names, str) else names, now=now, all_hosts=all_hosts)
-        pause = following.Pause(timeout)
-        while left := self.still_there(asked):
-            pause.wait(not_yet("stopped", [worker.name for worker in left]))
+        pause, left = following.Pause(timeout), asked
+        while left:
+            seen = following.if_there(lambda: self.still_there(asked))
+            if left := left if seen is None else seen:
+                pause.wait(not_yet("stopped", [worker.name for worker in left]))
         return asked
 
     # --- wait, follow -----------------------------------------------------------------------

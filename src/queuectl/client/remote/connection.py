@@ -26,6 +26,8 @@ PROBLEM = "application/problem+json"
 IDLE_S = 10.0
 """Longest idle time of a reused connection: the server closes it after 30 s."""
 STREAM_SILENCE_S = 1.0
+FROM_PROXIES = (http.client.BAD_GATEWAY, http.client.SERVICE_UNAVAILABLE, http.client.GATEWAY_TIMEOUT)
+"""How a proxy answers while the server behind it is away."""
 
 Event = tuple[str, Any, str]
 """The name of a server-sent event, its document and its id, which may be empty; all are for a tick."""
@@ -91,6 +93,7 @@ class RemoteConnection:
     def events(self, operation: Operation[Any], after: str = "", **arguments: Any) -> Generator[Event, None, None]:
         """Server-sent events, those `after` the one with that id, until the server ends the stream, with a tick at
         least every second."""
+        self._refuse_closed()
         connection = self._new()
         said: queue.SimpleQueue[Event | Exception | None] = queue.SimpleQueue()
         try:
@@ -126,15 +129,18 @@ class RemoteConnection:
 
     def _take(self) -> http.client.HTTPConnection:
         """A recently used connection, or a new one."""
+        self._refuse_closed()
         with self._lock:
-            if self._closed:
-                raise OperationFailed("this client is closed", "make a new one")
             while self._free:
                 since, connection = self._free.pop()
                 if time.monotonic() - since < IDLE_S:
                     return connection
                 connection.close()
         return self._new()
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise OperationFailed("this client is closed", "make a new one")
 
     def _give_back(self, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> None:
         with self._lock:
@@ -170,7 +176,8 @@ class RemoteConnection:
             return
         kind = (answer.getheader("Content-Type") or "").partition(";")[0]
         if kind != PROBLEM:
-            raise OperationFailed(
+            error = NoAnswer if answer.status in FROM_PROXIES else OperationFailed
+            raise error(
                 f"{self.url} answers {answer.status} {answer.reason}", "is it a queuectl server, or a proxy in between?"
             )
         raise problem_of(json.loads(data))

@@ -10,7 +10,7 @@ from functools import partial
 from queuectl.client.following import Piece
 from queuectl.client.operations import FOLLOW, SHOW
 from queuectl.client.remote import answers
-from queuectl.client.remote.connection import Event, NoAnswer, RemoteConnection, problem_of
+from queuectl.client.remote.connection import Event, RemoteConnection, problem_of
 from queuectl.client.waiting import not_yet
 from queuectl.domain.errors import StoreLost, StoreUnavailable
 from queuectl.domain.job import Job
@@ -41,20 +41,20 @@ class Pause:
 
 
 def if_there(look: Callable[[], T]) -> T | None:
-    """What a look at the server finds; None while its store is unavailable, which it asks again, as workers do.
+    """What a look at the server finds; None while it does not answer, or its store is unavailable: ask again.
 
-    Raises what will not pass: a server that does not answer, and a store that was removed or has moved.
+    Raises what will not pass: a store that was removed or has moved.
     """
     try:
         return look()
-    except (NoAnswer, StoreLost):
+    except StoreLost:
         raise
     except StoreUnavailable:
         return None
 
 
 def wait(line: RemoteConnection, refs: Iterable[str], any_: bool, timeout: Duration | None) -> list[Job]:
-    """Waits until all (or any) of the jobs have finished, also while the server's store is unavailable. Returns those.
+    """Waits until all (or any) of the jobs have finished, also while the server or its store is away. Returns those.
     Raises `TimeoutError`, `NotFound`."""
 
     def job(ref: str) -> Job:
@@ -68,7 +68,9 @@ def wait(line: RemoteConnection, refs: Iterable[str], any_: bool, timeout: Durat
         nonlocal open_refs
         for ref in open_refs:
             seen = if_there(partial(job, ref))
-            if seen is not None and seen.finished:
+            if seen is None:
+                break  # the others would not be told either
+            if seen.finished:
                 finished[ref] = seen
             elif not all_:
                 break  # one that has not finished is enough to know
@@ -114,7 +116,7 @@ def follow(
 def _events(
     line: RemoteConnection, ref: str, stream: str | None, tail: int | None, place: str, has_begun: bool
 ) -> Generator[Event, None, None]:
-    """The events of one stream. It ends early where the server's store is unavailable, unless nothing has begun yet."""
+    """The events of one stream. It ends early where the server or its store is away, unless nothing has begun yet."""
     try:
         with closing(line.events(FOLLOW, after=place, id=ref, stream=stream, tail=tail)) as events:
             for event in events:
@@ -122,7 +124,7 @@ def _events(
                     raise problem_of({**event[1], "hint": "", "status": 500})
                 has_begun = True
                 yield event
-    except (NoAnswer, StoreLost):
+    except StoreLost:
         raise
     except StoreUnavailable:
         if not has_begun:
