@@ -11,7 +11,7 @@ from queuectl.client.findings import of_schedules
 from queuectl.client.queues import set_limits
 from queuectl.client.schedule_views import view
 from queuectl.domain.cause import Cause
-from queuectl.domain.errors import Conflict, Invalid, KeyTaken
+from queuectl.domain.errors import Conflict, Invalid, KeyTaken, NotFound
 from queuectl.domain.schedule import Overlap, fire_id, offset
 from queuectl.domain.scheduled import FIRES_KEPT, Fire, Schedule
 from queuectl.domain.selector import ALL_JOBS
@@ -401,7 +401,25 @@ def test_a_new_command_takes_the_place_of_a_script(store: Store, clock: ManualCl
     assert (job.command, job.spec.script) == ("echo new", None)
 
 
+def test_a_schedule_waits_for_no_job_or_batch_that_is_not_there(store: Store) -> None:
+    waits = {name: {"command": "true", "depends_on": [name]} for name in ("nope", "no", "batch:b")}
+    for job in waits.values():
+        with pytest.raises(NotFound, match=r"^no (job|batch) "):
+            add(store, job=job)
+    with pytest.raises(Invalid, match="own batch"):
+        add(store, job={**waits["batch:b"], "batch": "b"})
+    add(store, "makes-b", job={"command": "true", "batch": "b"})
+    add(store, job=waits["batch:b"])
+    with pytest.raises(NotFound, match="no job nope"):
+        schedules.change(store, "ada", "tick", {"after": ["nope"]})
+    store.insert([a_job("nope")])
+    schedules.change(store, "ada", "tick", {"after": ["nope"]})
+    store.delete(["nope"])
+    assert schedules.change(store, "ada", "tick", {"timeout": 60}, every=120).every == "2m"  # it can still be changed
+
+
 def test_a_key_is_changed_by_any_of_its_names(store: Store) -> None:
+    store.insert([a_job("a", batch="a"), a_job("b", batch="b")])
     add(store, job={"command": "true", "max-retries": 1, "base_backoff_seconds": 9, "after": ["batch:a"]})
     changes = {"max_retries": 2, "backoff-initial": 5, "depends_on": ["batch:b"]}
     changed = schedules.change(store, "ada", "tick", changes).job

@@ -36,6 +36,7 @@ def test_a_script_and_a_command_take_each_others_place(tmp_path: Path, script: P
 
 
 def test_none_puts_an_option_back_to_its_default(tmp_path: Path) -> None:
+    assert typed(tmp_path / "jobs.db", "enqueue --batch c -- true")[0] == 0
     given = "--timeout 5m --tag a --tag b --after batch:c --lock d --max-retries 1 --expires 5m --on-dead e"
     lifted = "--timeout none --tag none --after none --lock none --max-retries none --expires none --on-dead none"
     job = job_after(tmp_path, f"add tick --every 1h {given} -- true", f"set tick {lifted}")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from queuectl.client.conflicts import add, as_added, may_meet
-from queuectl.domain.errors import Invalid
+from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.unique import Fate, Rule
 from queuectl.factory import JobFactory
 from queuectl.settings import Settings
@@ -125,3 +126,21 @@ def check_units_of(job: Job, known: Mapping[str, Lock]) -> None:
     for name, units in requests_of(job.locks):
         if units > (lock := known.get(name) or Lock(name)).capacity:
             raise units_missing("the job" if job.generated_id else f"job {job.id}", name, lock.units, units)
+
+
+def check_awaited(store: Store, job: Job) -> None:
+    """Raises `NotFound` if a schedule's jobs depend on what is not there, as `enqueue` does, and `Invalid` if they do
+    on their own batch. A batch may be there, or be that of another schedule's jobs."""
+    from queuectl.domain.dependency import parse
+
+    for on in map(parse, job.depends_on):
+        if not on.is_batch:
+            store.get(on.name)
+        elif on.name == job.batch:
+            raise Invalid(f"job {job.id} cannot wait for its own batch {on.name}", "leave one of the two out")
+        elif not store.batches(on.name) and on.name not in _batches_of_schedules(store):
+            raise NotFound(f"no batch {on.name}", "see them with: queuectl batch list")
+
+
+def _batches_of_schedules(store: Store) -> set[str]:
+    return {json.loads(each.document).get("batch") for each in store.schedules()}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from queuectl import ids, zones
 from queuectl.client import conflicts
 from queuectl.client.acting import note
-from queuectl.client.enqueueing import check_units
+from queuectl.client.enqueueing import check_awaited, check_units
 from queuectl.client.operation import SCHEDULES, TEXT, Argument, Command, Kind, one_of, plain
 from queuectl.client.schedule_views import NAMED, RUN, SHOWN, Run, ScheduleView, none_of, view, zone_of
 from queuectl.domain.alerts import Watch
@@ -100,7 +100,7 @@ def add(
         Pause(now, None, who) if paused else None,
     )  # fmt: skip
     new = _counted(new.watched(watch_with(new.watch, alert, ping, expect_within), now), now)
-    _check_job(store, new, settings, now)
+    _check_job(store, new, settings, now, document)
     with store.transaction():
         if not store.add_schedule(new):
             if not replace:
@@ -110,9 +110,11 @@ def add(
     return view(store, who, name)
 
 
-def _check_job(store: Store, schedule: Schedule, settings: Settings, now: float) -> None:
+def _check_job(store: Store, schedule: Schedule, settings: Settings, now: float, given: Collection[str]) -> None:
     job, _ = scheduled_job(schedule, now, schedule.name, settings, now)
     check_units(store, [job])
+    if any(key_named(key) in ("depends_on", "batch") for key in given):
+        check_awaited(store, job)
 
 
 def _said(schedule: Schedule) -> str:
@@ -174,7 +176,7 @@ def change(
         document = check_document(_with_changes(json.loads(old.document), as_json(job or {})), now)
         new = new._replace(policy=policy, jitter=wait, document=document_text(document), updated_at=now, updated_by=who)
         new = new.watched(watch_with(old.watch, alert, ping, expect_within), now)
-        _check_job(store, new, settings, now)
+        _check_job(store, new, settings, now, job or {})
         return _going_on(old, new) if _fire_alike(old, new) else _counted(new, now)
 
     with store.transaction():
