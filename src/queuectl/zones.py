@@ -13,6 +13,10 @@ from queuectl.domain.errors import Invalid, QueuectlError, SystemFailure
 
 UTC_NAMES = frozenset({"UTC", "Etc/UTC", "UCT", "Etc/UCT", "Zulu", "Etc/Zulu", "Universal", "Etc/Universal"})
 """Names of the zone that needs no data."""
+MACHINES_OWN = ("localtime", "posixrules")
+"""Names under which each machine has a zone of its own."""
+VARIANTS = ("posix/", "right/")
+"""Folders in which some systems have all zones again: as they are, and with leap seconds, which stored times lack."""
 LOCALTIME, TIMEZONE = "/etc/localtime", "/etc/timezone"
 
 
@@ -35,8 +39,27 @@ def zone(name: str) -> tzinfo:
         raise NoZoneData(f"no time zone data on this machine, so {name!r} is not known", "install tzdata")
     from queuectl.domain.likeness import near
 
-    meant = near(name, _names())
+    meant = near(name, names())
     raise Invalid(f"unknown time zone {name[:64]!r}", f"did you mean {meant!r}?" if meant else "e.g. Europe/Berlin")
+
+
+def named(name: str) -> tzinfo:
+    """The zone of this name, which means the same on each machine. Raises `Invalid`, `NoZoneData`."""
+    if name in MACHINES_OWN:
+        raise Invalid(f"{name!r} is another time zone on each machine", "name the zone, e.g. Europe/Berlin")
+    for folder in VARIANTS:
+        if name.startswith(folder):
+            raise Invalid(f"not every machine has a time zone {name[:64]!r}", f"write {name[len(folder) :][:64]!r}")
+    return zone(name)
+
+
+def is_named(name: str) -> bool:
+    """Whether this is the name of a zone that a schedule may have."""
+    try:
+        named(name)
+    except QueuectlError:
+        return False
+    return True
 
 
 def find(name: str) -> tzinfo | None:
@@ -69,10 +92,11 @@ def _has_data() -> bool:
     return any(os.path.isdir(os.path.join(path, "Europe")) for path in TZPATH) or find_spec("tzdata") is not None
 
 
-def _names() -> list[str]:
+def names() -> list[str]:
+    """The names of all zones that a schedule may have."""
     from zoneinfo import available_timezones
 
-    return sorted(available_timezones())
+    return sorted(available_timezones().difference(MACHINES_OWN))
 
 
 def local() -> str:
@@ -94,13 +118,14 @@ def local() -> str:
 
 
 def _below_zoneinfo(path: str) -> str:
-    return path.partition("/zoneinfo/")[2]
+    name = path.partition("/zoneinfo/")[2]
+    return name.partition("/")[2] if name.startswith(VARIANTS) else name
 
 
 def _known(name: str, source: str) -> str:
     try:
         if name:
-            zone(name)
+            named(name)
             return name
     except Invalid:
         pass

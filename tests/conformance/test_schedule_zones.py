@@ -13,6 +13,7 @@ from queuectl import zones
 from queuectl.client import schedules
 from queuectl.client.findings import of_schedules
 from queuectl.client.schedule_views import view
+from queuectl.domain.errors import Invalid
 from queuectl.domain.selector import ALL_JOBS
 from queuectl.engine.dispatch.firing import ASK_EVERY_S, Firing
 from queuectl.engine.dispatch.recounting import ZONES_EVERY_S
@@ -97,3 +98,31 @@ def test_an_interval_is_shown_where_the_local_zone_has_no_name(tmp_path: Path, m
         time.tzset()
     assert code == 0
     assert "+0900" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("localtime", "another time zone on each machine; name the zone"),
+        ("posixrules", "another time zone on each machine; name the zone"),
+        ("posix/Europe/Berlin", "not every machine has a time zone 'posix/Europe/Berlin'; write 'Europe/Berlin'"),
+        ("right/Europe/Berlin", "not every machine has a time zone 'right/Europe/Berlin'; write 'Europe/Berlin'"),
+    ],
+)
+def test_a_zone_means_the_same_on_each_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, told: str
+) -> None:
+    db = tmp_path / "jobs.db"
+    for line in (f"add tick --cron @daily --tz {name} -- true", f"preview @daily --tz {name}"):
+        code, _, said = typed(db, f"schedule {line}")
+        assert (code, told in said) == (2, True), said
+    assert not zones.is_named(name)
+    monkeypatch.setenv("TZ", name)
+    with pytest.raises(Invalid, match="not the name of a time zone"):
+        zones.local()
+
+
+def test_the_machines_zone_has_its_usual_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("", "posix/", "right/"):
+        monkeypatch.setenv("TZ", f":/usr/share/zoneinfo/{folder}{ZONE}")
+        assert zones.local() == ZONE

@@ -266,9 +266,9 @@ def _settings() -> list[Choice]:
 
 
 def _zones() -> list[Choice]:
-    from zoneinfo import available_timezones
+    from queuectl import zones
 
-    return list(map(Choice, sorted(available_timezones())))
+    return list(map(Choice, zones.names()))
 
 
 def _columns() -> list[Choice]:

@@ -23,7 +23,7 @@ def import_crontab(call: Call) -> int:
     name, dialect = os.path.basename(path or ""), Dialect(args.dialect)
     found = read_crontab(
         _content(path), dialect, is_system=args.system, name=name, is_user=_is_user,
-        is_zone=lambda each: zones.find(each) is not None,
+        is_zone=zones.is_named,
     )  # fmt: skip
     told = list(_told(found))
     zone = _local_zone() if found.entries else ""

@@ -227,7 +227,7 @@ def zone_of(given: str | None) -> str:
     """The zone's name, which exists. Raises `Invalid`, `NoZoneData`."""
     if given is None:
         return zones.local()
-    zones.zone(check_filled(given, "tz"))
+    zones.named(check_filled(given, "tz"))
     return given
 
 
