@@ -25,7 +25,7 @@ def test_a_machine_that_boots_with_an_old_clock_makes_up_nothing_twice(
         fire(store)
     store.delete(jobs(store))
     clock.forward(-400 * DAY_S)
-    Recounting(store, SteadyClock(clock)).go_on(set())  # as a worker does that starts
+    Recounting(store, SteadyClock(clock)).go_on(set(), set())  # as a worker does that starts
     fire(store)
     clock.forward(400 * DAY_S + 1)
     fire(store)
@@ -42,7 +42,7 @@ def test_what_was_looked_at_is_not_made_up_though_its_line_is_forgotten(store: S
         fire(store)
     there = len(store.find(ALL_JOBS))
     clock.forward(-DAY_S)
-    Recounting(store, SteadyClock(clock)).go_on(set())
+    Recounting(store, SteadyClock(clock)).go_on(set(), set())
     clock.forward(DAY_S + 1)
     fire(store)
     assert len(store.find(ALL_JOBS)) == there
@@ -51,15 +51,15 @@ def test_what_was_looked_at_is_not_made_up_though_its_line_is_forgotten(store: S
 def test_lateness_is_told_again_once_a_clock_that_ran_ahead_is_right(store: Store, clock: ManualClock) -> None:
     add(store, every="1h", overlap="allow", alert="mail me", expect_within="10m")
     watch = Recounting(store, SteadyClock(clock))
-    watch.go_on(set())
+    watch.go_on(set(), set())
     clock.forward(400 * DAY_S)
-    watch.go_on(set())
+    watch.go_on(set(), set())
     look(store)
     clock.forward(1200)
     look(store)
     assert alerts(store) == ["late"]
     clock.forward(-400 * DAY_S)
-    watch.go_on(set())
+    watch.go_on(set(), set())
     look(store)
     assert alerts(store) == ["late"]
     clock.forward(3600)
@@ -82,16 +82,16 @@ def test_lateness_is_told_again_once_a_clock_that_ran_ahead_is_right(store: Stor
 def test_reminders_go_on_after_a_clock_that_ran_ahead(store: Store, clock: ManualClock) -> None:
     add(store, every="1h", overlap="allow", alert="mail me", job={"command": "false", "max_retries": 0})
     watch = Recounting(store, SteadyClock(clock))
-    watch.go_on(set())
+    watch.go_on(set(), set())
     clock.forward(400 * DAY_S)
-    watch.go_on(set())
+    watch.go_on(set(), set())
     look(store)
     grip = a_grip(store)
     finish(store, grip, claim_one(store, grip), exit_code=1)
     look(store)
     assert alerts(store) == ["failing"]
     clock.forward(-400 * DAY_S)
-    watch.go_on(set())
+    watch.go_on(set(), set())
     clock.forward(DAY_S)
     look(store)
     assert alerts(store) == ["failing", "failing"]

@@ -15,7 +15,7 @@ from queuectl.domain.errors import Conflict, Invalid, KeyTaken, NotFound
 from queuectl.domain.schedule import Overlap, fire_id, offset
 from queuectl.domain.scheduled import FIRES_KEPT, Fire, Schedule
 from queuectl.domain.selector import ALL_JOBS
-from queuectl.engine.dispatch.fires import NOT_READ_S, Fires
+from queuectl.engine.dispatch.fires import Fires
 from queuectl.engine.dispatch.recounting import CLOCK_WENT_BACK, Recounting
 from queuectl.store.port import Store
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, claim_one, finish
@@ -194,13 +194,13 @@ def test_one_waits_for_an_earlier_job_over_all_its_retries(store: Store, clock: 
 def test_a_clock_that_goes_back_fires_nothing_twice(store: Store, clock: ManualClock) -> None:
     add(store, overlap="allow")
     watch = Recounting(store, SteadyClock(clock))
-    watch.go_on(set())
+    watch.go_on(set(), set())
     for _ in range(5):
         clock.forward(60)
         fire(store)
-        watch.go_on(set())
+        watch.go_on(set(), set())
     clock.forward(-180)
-    watch.go_on(set())
+    watch.go_on(set(), set())
     assert view(store, "ada", "tick").next[0] == NOON + 180
     assert CLOCK_WENT_BACK in {reason for *_, reason in reasons(store)}
     for _ in range(5):
@@ -214,11 +214,11 @@ def test_a_rule_that_is_replaced_while_fires_are_recounted_stands(
 ) -> None:
     add(store, overlap="allow")
     watch = Recounting(store, SteadyClock(clock))
-    watch.go_on(set())
+    watch.go_on(set(), set())
     for _ in range(5):
         clock.forward(60)
         fire(store)
-    watch.go_on(set())
+    watch.go_on(set(), set())
     clock.forward(-180)
     read = store.schedules
 
@@ -228,19 +228,19 @@ def test_a_rule_that_is_replaced_while_fires_are_recounted_stands(
         return page
 
     monkeypatch.setattr(store, "schedules", read_before_a_change)
-    watch.go_on(set())
+    watch.go_on(set(), set())
     assert view(store, "ada", "tick").next[0] == NOON + 3600
 
 
 def test_a_last_fire_far_in_the_future_does_not_stop_a_schedule(store: Store, clock: ManualClock) -> None:
     add(store, overlap="allow")
     watch = Recounting(store, SteadyClock(clock))
-    watch.go_on(set())
+    watch.go_on(set(), set())
     clock.forward(10 * 365 * 86400)
     fire(store)
-    watch.go_on(set())
+    watch.go_on(set(), set())
     clock.forward(-10 * 365 * 86400 + 60)
-    watch.go_on(set())
+    watch.go_on(set(), set())
     clock.forward(60)
     fire(store)
     assert ids(2)[0] in jobs(store)
@@ -270,12 +270,29 @@ def test_a_rule_of_a_newer_release_keeps_no_other_schedule_from_firing(store: St
     newer, tick = schedule_views.views(store, "ada")
     assert newer.rule == "not understood by this release: day of month 'L-3': 'L' is not understood"
     assert view(store, "ada", "newer").next == [NOON + 60]
-    store.change_schedule("newer", lambda old: old._replace(cron="* * * * *"))
-    clock.forward(NOT_READ_S)
-    fire(store)
-    assert jobs(store) == [*ids(1), fire_id("newer", NOON + 60)]
     schedules.delete(store, "ada", "newer")
     assert [each.name for each in store.schedules()] == [tick.name]
+
+
+def test_a_fire_that_one_release_cannot_read_is_made_by_another_that_starts_then(
+    store: Store, clock: ManualClock
+) -> None:
+    add(store, "newer", cron="* * * * *", tz="UTC", late_max=5)
+    store.change_schedule("newer", lambda old: old._replace(cron="0 0 L-3 * *"))
+    clock.forward(60)
+    older = Fires(store)
+    assert older.fire() == (1, 0)
+    assert older.fire() == (0, 0)
+    assert store.next_looks((), sorted(older.unread))[0] is None
+    store.change_schedule("newer", lambda old: old._replace(cron="* * * * *"))
+    clock.forward(1)
+    watch = Recounting(store, clock)
+    watch.go_on(set(), older.unread)
+    fire(store)
+    assert jobs(store) == [fire_id("newer", NOON + 60)]
+    clock.forward(60)
+    watch.go_on(set(), older.unread)
+    assert not older.unread
 
 
 def test_a_unique_key_counts_for_each_fire(store: Store, clock: ManualClock) -> None:

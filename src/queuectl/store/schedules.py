@@ -52,11 +52,15 @@ class ScheduleStore(Protocol):
     def delete_schedule(self, name: str) -> bool:
         """Removes a schedule with the lines about its fires. Its jobs stay."""
 
-    def next_looks(self, without_zones: Sequence[str] = ()) -> tuple[float | None, float | None]:
-        """When the next schedule is to be fired, but for those in these zones; and when there may be something to tell
-        of one's runs."""
+    def next_looks(
+        self, without_zones: Sequence[str] = (), without: Sequence[str] = ()
+    ) -> tuple[float | None, float | None]:
+        """When the next schedule is to be fired, but for those in these zones and with these names; and when there may
+        be something to tell of one's runs."""
 
-    def due_schedules(self, now: float, limit: int, without_zones: Sequence[str] = ()) -> list[Schedule]:
+    def due_schedules(
+        self, now: float, limit: int, without_zones: Sequence[str] = (), without: Sequence[str] = ()
+    ) -> list[Schedule]:
         """The first schedules that are to be looked at, inside a transaction. They are the caller's until it ends:
         those that somebody else is looking at are left out."""
 

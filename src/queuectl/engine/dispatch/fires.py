@@ -23,8 +23,6 @@ from queuectl.wire.schedules import rule_of
 
 AT_ONCE = 100
 """How many schedules one transaction fires."""
-NOT_READ_S = 30.0
-"""How long a schedule is left to others whose rule this release cannot read."""
 
 
 class _Plan(NamedTuple):
@@ -44,6 +42,8 @@ class Fires:
         self._told_zones: set[str] = set()
         self.unknown_zones: set[str] = set()
         """Zones that this machine has no rules of: their schedules are left to other workers."""
+        self.unread: set[str] = set()
+        """Schedules whose rule this release cannot read: they are left to workers of a newer one."""
         self.has_cancelled = False
         """Whether the latest look has cancelled earlier jobs."""
 
@@ -61,7 +61,7 @@ class Fires:
     def _fire(self, refused: Mapping[str, QueuectlError]) -> tuple[int, int]:
         now = self._store.now()
         with self._store.transaction(synced=False):
-            due = self._store.due_schedules(now, AT_ONCE, sorted(self.unknown_zones))
+            due = self._store.due_schedules(now, AT_ONCE, sorted(self.unknown_zones), sorted(self.unread))
             jobs = sum(self._carry_out(plan, now) for plan in self._plans(due, now, refused)) if due else 0
         return len(due), jobs
 
@@ -78,9 +78,8 @@ class Fires:
                 continue
             try:
                 rule = rule_of(schedule)
-            except QueuectlError:  # a newer release has added it, and its workers fire it
-                later = schedule._replace(next_at=now + NOT_READ_S)
-                plans.append(_Plan(schedule, Look((), (), later)))
+            except QueuectlError:  # a newer release has added it, and its workers fire it on time
+                self.unread.add(schedule.name)
                 continue
             fires = schedule.due(now, rule, zone, self._fired(schedule, now))
             earlier = unfinished.get(schedule.name, {}).values()

@@ -110,17 +110,18 @@ class Firing:
         self._asked_at = now = self._clock.monotonic()
         self._ask_at = inf
         self._look()
-        if now >= self._recount_at and (self.next_at is not None or self._unknown_zones()):
+        if now >= self._recount_at and (self.next_at is not None or any(self._left())):
             self._recount_at = now + RECOUNT_S
             fires, _, recounting = self._with_schedules()
-            recounting.go_on(fires.unknown_zones)
+            recounting.go_on(fires.unknown_zones, fires.unread)
             self._look()
 
     def _look(self) -> None:
-        self.next_at, self._tell_at = self._store.next_looks(self._unknown_zones())
+        self.next_at, self._tell_at = self._store.next_looks(*self._left())
 
-    def _unknown_zones(self) -> Sequence[str]:
-        return sorted(self._known[0].unknown_zones) if self._known else ()
+    def _left(self) -> tuple[Sequence[str], Sequence[str]]:
+        """The zones and the schedules that are left to others."""
+        return (sorted(self._known[0].unknown_zones), sorted(self._known[0].unread)) if self._known else ((), ())
 
     def _with_schedules(self) -> tuple[Fires, Alerts, Recounting]:
         if self._known is None:

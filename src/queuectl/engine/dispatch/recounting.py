@@ -28,8 +28,9 @@ class Recounting:
         self._after: str | None = ""
         """The name of the last schedule that was looked at; None where there is nothing to look for."""
 
-    def go_on(self, unknown_zones: set[str]) -> None:
-        """Looks at some. Whether this machine still lacks the zones is found out anew now and then."""
+    def go_on(self, unknown_zones: set[str], unread: set[str]) -> None:
+        """Looks at some. Whether this machine still lacks the zones, and cannot read the schedules, is found out anew
+        now and then."""
         now = self._clock.monotonic()
         ahead_s = self._store.now() - now
         if self._ahead_s is not None and ahead_s < self._ahead_s - STEP_S:
@@ -41,6 +42,7 @@ class Recounting:
                 zones.forget()
                 self._stamp, self._after = stamp, ""
             unknown_zones.clear()
+            unread.clear()
         if self._after is not None:
             page = self._store.schedules(self._after, PAGE)
             for schedule in page:

@@ -66,10 +66,12 @@ class Schedules(Limits):
 
     # --- firing -----------------------------------------------------------------------------
 
-    def next_looks(self, without_zones: Sequence[str] = ()) -> tuple[float | None, float | None]:
+    def next_looks(
+        self, without_zones: Sequence[str] = (), without: Sequence[str] = ()
+    ) -> tuple[float | None, float | None]:
         if self._behind:
             return None, None
-        but, values = _but(without_zones)
+        but, values = _but(without_zones, without)
         text = (
             f"SELECT (SELECT min(next_at) FROM {{schema}}.schedules WHERE next_at IS NOT NULL {but}), "
             "CASE WHEN EXISTS (SELECT 1 FROM {schema}.run_ends) THEN 0 "
@@ -78,8 +80,10 @@ class Schedules(Limits):
         fire_at, tell_at = self._select(text, values)[0]
         return fire_at, tell_at
 
-    def due_schedules(self, now: float, limit: int, without_zones: Sequence[str] = ()) -> list[Schedule]:
-        but, values = _but(without_zones)
+    def due_schedules(
+        self, now: float, limit: int, without_zones: Sequence[str] = (), without: Sequence[str] = ()
+    ) -> list[Schedule]:
+        but, values = _but(without_zones, without)
         rest = f"WHERE next_at IS NOT NULL AND next_at <= ? {but} ORDER BY next_at LIMIT ? {self._dialect.skip_locked}"
         return self._found(rest, [now, *values, limit])
 
@@ -159,8 +163,10 @@ class Schedules(Limits):
         return [_schedule(row) for row in self._select(f"SELECT {_COLUMNS} FROM {{schema}}.schedules {rest}", values)]
 
 
-def _but(zones: Sequence[str]) -> tuple[str, Sequence[str]]:
-    return (f"AND zone NOT IN ({', '.join('?' * len(zones))})" if zones else ""), zones
+def _but(zones: Sequence[str], names: Sequence[str]) -> tuple[str, Sequence[str]]:
+    given = (("zone", zones), ("name", names))
+    conditions = [f"AND {column} NOT IN ({', '.join('?' * len(some))})" for column, some in given if some]
+    return " ".join(conditions), [*zones, *names]
 
 
 def _values(schedule: Schedule) -> list[object]:
