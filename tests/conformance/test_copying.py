@@ -13,6 +13,7 @@ from shlex import quote
 import psycopg
 import pytest
 
+from queuectl import Client as Library
 from queuectl import ids, places
 from queuectl.client import copying, tokens
 from queuectl.client.facade import Client
@@ -137,6 +138,43 @@ def test_an_open_store_that_has_moved_refuses_every_change(place: Places, kind: 
     assert (long_open.job("a").state, long_open.tokens()) == (JobState.PENDING, made)
     for each in (client, long_open):
         each.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_program_whose_store_moves_is_told_by_reads(place: Places, kind: str) -> None:
+    url, to_url = place(kind), place("sqlite")
+    reads: list[Callable[[Library], object]] = [
+        Library.status, Library.find, Library.counts, Library.queues, lambda program: program.job("a"),
+        lambda program: program.output("a"), lambda program: list(program.jobs()), lambda program: program.explain("a"),
+        lambda program: next(program.follow("a")),
+    ]  # fmt: skip
+    with Library(url) as program, ThreadPoolExecutor(1) as another_thread:
+        program.enqueue(command="true", id="a")
+        another_thread.submit(program.status).result(PATIENCE_S)
+        with closing(opened(url)) as client:
+            copy(client, to_url)
+        until(lambda: is_moved(program))
+        for read in reads:
+            for told in (another_thread.submit(read, program).exception(PATIENCE_S), raised(read, program)):
+                assert isinstance(told, Moved)
+                assert (told.message, told.hint) == (
+                    f"the store {program.url} has moved to {to_url}", f"use that one: --db {quote(to_url)}"
+                )  # fmt: skip
+        with closing(opened(to_url)) as client:
+            copy(client, url, replace=True)
+        assert program.job("a").id == "a"
+
+
+def is_moved(program: Library) -> bool:
+    return isinstance(raised(Library.status, program), Moved)
+
+
+def raised(read: Callable[[Library], object], program: Library) -> Exception | None:
+    try:
+        read(program)
+    except StoreUnavailable as error:
+        return error
+    return None
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])

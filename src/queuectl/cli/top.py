@@ -219,6 +219,7 @@ class Top:
 
     def _read(self) -> Overview | None:
         try:
+            self._client.refuse_moved()
             return self._client.overview()
         except StoreUnavailable as error:
             self._said = error.message

@@ -68,7 +68,7 @@ class Here(Tables):
     @property
     def url(self) -> str:
         """The store's address for people, without a password."""
-        return self.store.url
+        return self._store.url
 
     @property
     def address(self) -> str:

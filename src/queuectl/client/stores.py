@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 
 from queuectl.domain.errors import OperationFailed
-from queuectl.places import open_existing, open_store
+from queuectl.places import open_existing, open_store, refuse_moved
 from queuectl.store.port import Store
+
+MOVE_NOTICED_WITHIN_S = 0.1
+"""How often a server is asked whether the store has moved; a file is asked each time."""
 
 
 class Stores:
@@ -27,15 +31,24 @@ class Stores:
         self._changing = threading.Lock()
         self._process = os.getpid()
         self._closed = False
+        self._looked_at = time.monotonic()
 
     def of_this_thread(self) -> Store:
-        """This thread's store. Raises `StoreUnavailable`, and `OperationFailed` after `close`."""
+        """This thread's store. Raises `StoreUnavailable`, also if it has moved: it would show what was there; and
+        `OperationFailed` after `close`."""
         if self._process != os.getpid():
             self._begin_after_fork()
         store = self._opened.get(threading.current_thread())
         if store is not None and (store.shared_by_machines or not store.replaced()):
+            self._refuse_moved(store)
             return store
         return self._open(store)
+
+    def _refuse_moved(self, store: Store) -> None:
+        now = time.monotonic()
+        if not store.shared_by_machines or now - self._looked_at >= MOVE_NOTICED_WITHIN_S:
+            refuse_moved(store)
+            self._looked_at = now
 
     def another(self) -> Store:
         """Opens one more, for the caller to close."""
