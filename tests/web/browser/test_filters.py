@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -67,5 +69,6 @@ def test_a_sorted_table_tells_how_many_it_has_and_how_far_it_looked(
     page.goto(f"{server.url}/jobs?tag=rare&sort=id&size=25")
     expect(page.get_by_text("No job matches so far")).to_be_visible()
     page.get_by_role("link", name="Search on").first.click()
+    expect(page).to_have_url(re.compile("size=25"))
     expect(page.locator("[data-row]")).not_to_have_count(0)
     expect(page.locator(".pager")).to_contain_text("among those of the last")

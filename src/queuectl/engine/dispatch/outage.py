@@ -15,24 +15,25 @@ class Outage:
         self._observe = observe
         self._leased = leased
         self._since: float | None = None
-        self._told = False
+        self._told = self._is_of_store = False
 
     @property
     def lasts(self) -> bool:
-        """Whether the store could not be used when it was last tried."""
+        """Whether the store, or the machine, failed when it was last tried."""
         return self._since is not None
 
     def goes_on(self, error: StoreUnavailable | OperationFailed, now: float) -> None:
-        """The store has failed just now."""
+        """The store, or the machine, has failed just now."""
+        self._is_of_store = isinstance(error, StoreUnavailable)
         if self._since is None:
             self._since = now
         if not self._told and now - self._since > TOLD_AFTER_S:
             self._told = True
-            self._observe(happenings.StoreLost(why=error.message, leased=self._leased))
+            self._observe(happenings.StoreLost(why=error.message, leased=self._leased and self._is_of_store))
 
     def hinders_stop(self, *, is_told: bool) -> None:
         """The worker has just been told to stop. `is_told`: not for the first time."""
-        if self.lasts and not is_told:
+        if self.lasts and self._is_of_store and not is_told:
             self._observe(happenings.StopWaits())
 
     def is_over(self, now: float) -> None:

@@ -136,7 +136,8 @@ def _sorted(client: Client, wanted: Filter, selector: Selector, place: Place, fo
     end, begin = place.skip + wanted.size, max(0, place.skip - wanted.size)
     older = wanted.query(skip=end) if end < len(jobs) else None
     if older is None and reached is not None:
-        older = wanted._replace(view={}).query(before=reached)
+        kept = {name: value for name, value in wanted.view.items() if name != "sort"}
+        older = wanted._replace(view=kept).query(before=reached)
     return found._replace(
         jobs=jobs[place.skip : end],
         total=len(jobs) if len(jobs) < SORTED_MAX and reached is None else None,
