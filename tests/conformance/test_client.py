@@ -585,6 +585,15 @@ def test_a_job_is_named_by_its_id_alone(anywhere: AnyClient) -> None:
         for call in (anywhere.cancel, anywhere.delete, anywhere.wait, lambda ids: anywhere.set(ids, {"priority": 1})):
             with pytest.raises(Invalid, match=r"a job is named by its id, a text, not by a value of type (Job|int)"):
                 call(wrong)
+    for wrong in (job, 1):
+        for ask in (
+            anywhere.job, anywhere.history, anywhere.output, anywhere.clone, anywhere.explain,
+            lambda id: list(anywhere.follow(id)), lambda id: anywhere.move(id, front=True),
+        ):  # fmt: skip
+            with pytest.raises(Invalid, match=r"a job is named by its id, a text, not by a value of type (Job|int)"):
+                ask(wrong)
+        with pytest.raises(Invalid):
+            anywhere.move("a", before=wrong)
     assert anywhere.job("a").state is JobState.PENDING
     with pytest.raises(Invalid, match="a job must be a"):
         anywhere.enqueue([5])  # type: ignore[list-item]

@@ -215,7 +215,7 @@ def test_a_dry_run_refuses_what_enqueue_would(terminal: Terminal) -> None:
     assert terminal.type("queuectl enqueue -n --after nix -- true").code == 3
     assert terminal.type(twice).code == 4
     met = terminal.good("printf 'x\\ny\\n' | queuectl enqueue -n --each-line - --unique-key k -- echo")
-    assert met.err == "would enqueue 0 jobs; 2 met others\n"
+    assert met.err == "would enqueue 0 jobs; 2 would meet others\n"
     assert terminal.states() == {"a": "pending"}
 
 

@@ -34,6 +34,9 @@ def test_an_option_of_a_command_does_not_stand_before_it() -> None:
     with pytest.raises(Invalid, match="--queue stands before the command") as refused:
         parser.find_command(["--json", "--queue", "video", "enqueue"])
     assert refused.value.hint.endswith("queuectl COMMAND --queue video")
+    with pytest.raises(Invalid, match="-c stands before the command") as refused:
+        parser.find_command(["-c", "sleep 5"])
+    assert refused.value.hint.endswith("queuectl COMMAND -c 'sleep 5'")
     with pytest.raises(Invalid, match="unknown command 'video'"):
         parser.find_command(["--json", "video", "enqueue"])
 

@@ -10,12 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from queuectl.client.actions import CANCEL, RETRY
 from queuectl.client.facade import Client
+from queuectl.client.remote import jobs as remote_jobs
+from queuectl.client.remote.connection import RemoteConnection
 from queuectl.domain.errors import Conflict, Invalid, NotFound
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Started
@@ -305,3 +308,16 @@ def test_threads_that_enqueue_at_once_leave_the_umask_alone() -> None:
     finally:
         sys.setswitchinterval(interval)
         os.umask(before)
+
+
+def test_prune_over_http_takes_both_jobs_and_hooks_where_a_selector_means_both() -> None:
+    asked: list[bool | None] = []
+
+    def call(operation: object, *, selector: Selector, limit: int) -> dict[str, int]:
+        asked.append(selector.hooks)
+        return {"pruned": 2}
+
+    line = cast(RemoteConnection, SimpleNamespace(call=call))
+    of_retention = Selector(states=(JobState.DEAD,), hooks=None)
+    assert remote_jobs.prune(line, [of_retention, Selector(), Selector(hooks=True)], None, None) == 8
+    assert asked == [False, True, False, True]

@@ -154,6 +154,9 @@ def test_what_cronie_does_with_times_is_told() -> None:
     assert (entry.zone, entry.notes) == (
         "Asia/Tokyo", ["cronie ran it up to 30 minutes later, at random; --jitter 30m is like it"]
     )  # fmt: skip
+    for no_delay in (b"0", b"soon", b""):
+        (entry,) = read_crontab(b"RANDOM_DELAY=" + no_delay + b"\n0 1 * * * b\n", Dialect.CRONIE).entries
+        assert entry.notes == []
 
 
 def test_each_entry_has_a_name_of_its_own() -> None:

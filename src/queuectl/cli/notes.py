@@ -56,7 +56,7 @@ def in_words(admitted: Admitted) -> str:
 
 def note_would_add(call: Call, new: int, others: int) -> None:
     """Notes how many jobs would be added, and how many would meet others."""
-    met = f"; {others:,} met others" if others else ""
+    met = f"; {others:,} would meet others" if others else ""
     call.console.note(f"would enqueue {counted(new, 'job')}{met}", "dry_run")
 
 

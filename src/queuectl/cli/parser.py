@@ -81,7 +81,9 @@ def find_command(words: Sequence[str]) -> tuple[Command | str | None, list[str]]
         from queuectl.cli.familiar import command_hint
 
         if at and (option := words[at - 1]).startswith("-") and not _is_global(option):
-            hint = f"only options of all commands stand before one; write: queuectl COMMAND {option} {name}"
+            from shlex import quote
+
+            hint = f"only options of all commands stand before one; write: queuectl COMMAND {option} {quote(name)}"
             raise Invalid(f"{option} stands before the command", hint)
         known = {command.partition(" ")[0] for command in commands()}
         raise Invalid(f"unknown command {name!r}", command_hint(name, sorted(known - NEVER_PROPOSED)))

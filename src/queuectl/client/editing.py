@@ -9,7 +9,7 @@ from queuectl.client.acting import DETAIL_MAX, in_batches
 from queuectl.client.enqueueing import check_units_of
 from queuectl.client.values import Changed, Progress
 from queuectl.domain.batch import lock_of, needs, with_lock
-from queuectl.domain.errors import Conflict, Invalid
+from queuectl.domain.errors import Conflict, Invalid, not_an_id
 from queuectl.domain.fields import SETTABLE, Field
 from queuectl.domain.job import Job, JobState
 from queuectl.factory import JobFactory, with_command
@@ -47,6 +47,9 @@ def move(store: Store, who: str, ref: str, before: str | None, front: bool) -> J
     """Moves a job in line; see `Client.move`."""
     if front == (before is not None):
         raise Invalid("give either front or before", "move it to the front, or before another job")
+    for each in (ref, before if before is not None else ref):
+        if not isinstance(each, str):
+            raise not_an_id(each)
     return store.move(ref, before, who)
 
 

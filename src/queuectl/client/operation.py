@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from queuectl.client.shapes import Kind as AnswerKind
 from queuectl.client.shapes import same
-from queuectl.domain.errors import Invalid, NotFound
+from queuectl.domain.errors import Invalid, NotFound, not_an_id
 from queuectl.typed import Any, Generic, NamedTuple, TypeVar
 from queuectl.wire import kinds, schema
 from queuectl.wire.keywords import seconds_of
@@ -51,7 +51,9 @@ DEAD = SELECTION._replace(send=lambda selector: selector._replace(states=()))
 
 
 def job_ref(ref: str) -> str:
-    """A job's id in a path. Raises `NotFound` if it cannot be an id: it could lead to another path."""
+    """A job's id in a path. Raises `NotFound` if it cannot be one, which could lead to another path, and `Invalid`."""
+    if not isinstance(ref, str):
+        raise not_an_id(ref)
     if not may_be_id(ref):
         raise NotFound(f"no job {ref}", "see the ids with: queuectl list")
     return ref

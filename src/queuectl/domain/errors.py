@@ -51,6 +51,11 @@ class Invalid(QueuectlError):
     http_status = 400
 
 
+def not_an_id(ref: object) -> Invalid:
+    """The error for what a program names a job by: it may be the job itself, or its number."""
+    return Invalid(f"a job is named by its id, a text, not by a value of type {type(ref).__name__}", "give job.id")
+
+
 class NotFound(QueuectlError):
     """The thing named does not exist."""
 

@@ -163,7 +163,8 @@ class _Reader:
 
     def _zone_of(self, variables: dict[str, str], notes: list[str]) -> str | None:
         """The zone that cronie reads the times in; takes it out of the variables."""
-        if delay := variables.get("RANDOM_DELAY"):
+        delay = variables.get("RANDOM_DELAY", "").strip()
+        if re.fullmatch(r"[0-9]{1,4}", delay) and int(delay):
             notes.append(f"cronie ran it up to {delay} minutes later, at random; --jitter {delay}m is like it")
         zone = variables.pop("CRON_TZ", None)
         if zone is not None and not self._is_zone(zone):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from queuectl.domain.errors import Invalid
+from queuectl.domain.errors import Invalid, not_an_id
 from queuectl.domain.job import Job
 from queuectl.typed import TYPE_CHECKING, Any, TypedDict
 from queuectl.wire.times import parse_duration
@@ -82,12 +82,10 @@ def as_json(value: Any) -> Any:
 
 
 def each_id(refs: str | Iterable[object]) -> Iterator[str]:
-    """The ids in what a program names jobs by. Raises `Invalid`, since a job itself, or its number, may be given."""
+    """The ids in what a program names jobs by. Raises `Invalid`."""
     for ref in [refs] if isinstance(refs, (str, Job)) else refs:
         if not isinstance(ref, str):
-            raise Invalid(
-                f"a job is named by its id, a text, not by a value of type {type(ref).__name__}", "give job.id"
-            )
+            raise not_an_id(ref)
         yield ref
 
 

@@ -69,7 +69,13 @@ def act(
 def prune(line: RemoteConnection, selectors: Sequence[Selector], progress: Progress | None, limit: int | None) -> int:
     """Deletes finished jobs. Returns their number."""
     done, most = 0, sys.maxsize if limit is None else limit
-    for wanted in selectors:
+    # over HTTP a selector takes either jobs or hooks
+    parts = [
+        each._replace(hooks=hooks)
+        for each in selectors
+        for hooks in ((False, True) if each.hooks is None else (each.hooks,))
+    ]
+    for wanted in parts:
         more = True
         while more and done < most:
             size = min(PRUNE_AT_ONCE, most - done)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from operator import attrgetter
 
-from queuectl.domain.errors import Invalid, NotFound
+from queuectl.domain.errors import Invalid, NotFound, not_an_id
 from queuectl.domain.fields import FIELDS, SETTABLE
 from queuectl.domain.job import HOOKS, Attempt, Job, JobState, Outcome, Spec
 from queuectl.domain.selector import NO_FAULT, Selector
@@ -335,6 +335,8 @@ def only_one(ref: str, find: Callable[[str, list[str]], list[Job]]) -> Job:
 
     `find` returns the jobs of a condition, given its parameters.
     """
+    if not isinstance(ref, str):
+        raise not_an_id(ref)
     found = find("id = ?", [ref]) if can_be_id(ref) else []
     if not found and can_be_id(ref) and len(ref) >= PREFIX_MIN:
         beyond = ref[:-1] + chr(ord(ref[-1]) + 1)
