@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from contextlib import closing
@@ -49,11 +50,13 @@ def test_where_nobody_can_be_asked_replacing_a_store_wants_yes(tmp_path: Path) -
     db, file = tmp_path / "queuectl.db", tmp_path / "saved.db"
     assert typed(db, "enqueue --id saved -- true")[0] == typed(db, f"backup {file}")[0] == 0
     assert typed(db, "enqueue --id later -- true")[0] == 0
-    told = f"queuectl: all jobs of {db} would be removed first; confirm with --yes\n"
+    told = f"queuectl: all jobs of {db} would be removed; confirm with --yes\n"
     assert typed(db, f"restore {file} --replace") == (2, "", told)
     assert typed(db, "list --quiet")[1] == "saved\nlater\n"
     assert typed(db, f"restore {file} --replace --yes")[0] == 0
     assert typed(db, "list --quiet")[1] == "saved\n"
+    code, _, notes = typed(db, f"restore {file} --replace --yes --json")
+    assert (code, [json.loads(line)["note"]["code"] for line in notes.splitlines()]) == (0, ["queue_paused"])
 
 
 @pytest.mark.parametrize("to", ["sqlite", "postgres"])

@@ -67,7 +67,7 @@ def test_a_batch_names_what_may_not_run_again(terminal: Terminal) -> None:
     done = terminal.type("queuectl batch retry one")
     assert (done.code, done.out) == (4, "")
     assert "job b cannot run again: its unique key 'k' is taken by job a" in done.err
-    assert "the other 2 of batch one run again" in done.err
+    assert "; the rest of batch one, 2 jobs, runs again" in done.err
     assert terminal.states() == {"a": "pending", "b": "cancelled", "c": "pending"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 
 from tests.e2e.conftest import Terminal
@@ -125,6 +126,8 @@ def test_reset_removes_nothing_but_stores(terminal: Terminal) -> None:
         assert (terminal.folder / foreign).exists()
     assert terminal.type("queuectl --db /dev/null list").code == 5
     assert "there is no store" in terminal.good("queuectl --db nowhere.db reset --yes").err
+    nothing = terminal.good("queuectl --db nowhere.db reset --yes --json")
+    assert (json.loads(nothing.out), json.loads(nothing.err)["note"]["code"]) == ({"removed": None}, "no_store")
     unasked = terminal.type("queuectl reset")
     assert (unasked.code, "would be removed with all its jobs; confirm with --yes" in unasked.err) == (2, True)
     unnamed = terminal.type("queuectl --db '' reset --yes")

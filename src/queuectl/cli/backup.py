@@ -28,8 +28,8 @@ def restore(call: Call) -> int:
 
     console, args, address = call.console, call.args, locate_store(call.db)
     place = shown(address)
-    unasked = f"all jobs of {place} would be removed first"
-    if args.replace and not console.confirmed(f"remove all jobs of {place} first?", args.yes, unasked):
+    question, unasked = f"put it in the place of all jobs of {place}?", f"all jobs of {place} would be removed"
+    if args.replace and not console.confirmed(question, args.yes, unasked):
         return 1
     try:
         progress = console.progress("restored")
@@ -38,15 +38,14 @@ def restore(call: Call) -> int:
         console.progress_done()
     told = f"restored {counted(rows['jobs'], 'job')} to {place}, and compared"
     console.answer({"store": place, "rows": rows}, place, told)
-    if not console.as_json:
-        resume = call.command("queue resume --all")
-        console.note(f"all queues are paused; look, then: {resume}", "queue_paused")
-        if rows["schedules"]:
-            resume = call.command("schedule resume NAME")
-            console.note(f"so are all schedules; start each with: {resume}", "schedules_paused")
-        with call.client() as client:
-            held = client.count(Selector(held=True, hooks=True))
-        if held:
-            run, drop = call.command("release --hooks --all"), call.command("cancel --hooks --all")
-            console.note(f"{counted(held, 'hook')} held, to be run by: {run}; or dropped by: {drop}", "hooks_held")
+    resume = call.command("queue resume --all")
+    console.note(f"all queues are paused; look, then: {resume}", "queue_paused")
+    if rows["schedules"]:
+        resume = call.command("schedule resume NAME")
+        console.note(f"so are all schedules; start each with: {resume}", "schedules_paused")
+    with call.client() as client:
+        held = client.count(Selector(held=True, hooks=True))
+    if held:
+        run, drop = call.command("release --hooks --all"), call.command("cancel --hooks --all")
+        console.note(f"{counted(held, 'hook')} held, to be run by: {run}; or dropped by: {drop}", "hooks_held")
     return 0

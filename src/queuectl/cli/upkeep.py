@@ -73,7 +73,9 @@ def reset(call: Call) -> int:
     if not call.console.confirmed(f"remove {url} with all its jobs?", call.args.yes, unasked):
         return 1
     removed = places.reset_store(call.db)
-    if removed is None and not call.console.as_json:
+    if removed is None:
+        if call.console.as_json:
+            call.console.json({"removed": None})
         call.console.note(f"nothing to remove: there is no store {url}", "no_store")
     else:
         call.console.answer({"removed": removed}, str(removed), f"removed {removed}")

@@ -14,6 +14,7 @@ from queuectl.domain.selector import Selector
 from queuectl.store.batches import BatchTimes
 from queuectl.store.port import Store
 from queuectl.typed import TYPE_CHECKING, Any, NamedTuple, Protocol
+from queuectl.wire.words import counted
 
 if TYPE_CHECKING:
     from queuectl.wire.keywords import Duration
@@ -118,7 +119,7 @@ def _act(store: Store, who: str, name: str, states: Sequence[JobState], event: E
     if refused:
         error = refused[0]
         more = f", and {len(refused) - 1} more" if len(refused) > 1 else ""
-        rest = f"; the other {changed} of batch {name} run again" if changed else ""
+        rest = f"; the rest of batch {name}, {counted(changed, 'job')}, runs again" if changed else ""
         raise Conflict(f"{error.message}{more}{rest}", error.hint)
     return view(store, who, name)._replace(changed=changed)
 
