@@ -26,7 +26,7 @@ from queuectl.store.liveness import machine_id
 from queuectl.store.shared import migrations
 from queuectl.store.sqlite import session as sqlite
 from queuectl.store.sqlite.archive import SqliteArchive
-from queuectl.store.sqlite.connection import connect_in_memory, folder_of, sqlite3
+from queuectl.store.sqlite.connection import connect_in_memory, folder_of, mode_of_store, sqlite3
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.wire.workers import WorkerOptions
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, a_worker, claim_one, finish
@@ -645,3 +645,10 @@ def test_no_limit_has_a_query_prepared_anew_at_each_execution() -> None:
 def test_null_has_an_adapter_so_it_is_bound_without_a_search() -> None:
     assert sqlite3.adapt(None, sqlite3.PrepareProtocol) is None  # raises where there is none
     assert connect_in_memory().execute("SELECT typeof(?), typeof(:a)", (None, None)).fetchone() == ("null", "null")
+
+
+def test_a_file_that_was_cut_off_in_its_head_is_no_store(tmp_path: Path) -> None:
+    path = tmp_path / "cut.db"
+    path.write_bytes(b"SQLite format 3\0")
+    Path(folder_of(str(path))).mkdir()
+    assert mode_of_store(str(path)) is None

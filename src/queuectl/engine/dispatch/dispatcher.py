@@ -188,8 +188,8 @@ class Dispatcher:
             self._stop_if_drained(now)
 
     def _stop_if_drained(self, now: float) -> None:
-        is_idle = self._options.drain and not self._stopping.has_begun and not self._crew.has_flights
-        if is_idle and not self._succession.expects_news(now) and self._drain.is_over(self._claiming.next_due):
+        drains = self._options.drain and not self._stopping.has_begun
+        if drains and not self._succession.expects_news(now) and self._drain.is_over(self._claiming.next_due):
             self.stop(GRACEFUL, "drained")
 
     # --- the transaction --------------------------------------------------------------------

@@ -25,6 +25,9 @@ class Drain:
     def is_over(self, next_due: float | None) -> bool:
         """Whether no job runs or waits, now or later. If not, says once that there is nothing to do before `next_due`,
         when the store's next job becomes due; or that there are only jobs that wait for something else."""
+        if self._crew.has_flights:
+            self._stuck_since = None
+            return False
         options = self._crew.options
         with_hooks = (HOOKS,) if options.hooks else ()
         queues = (*options.queues, *with_hooks) if options.queues else ()

@@ -205,7 +205,7 @@ def mode_of_store(path: str) -> int | None:
     of a new store may only be in its log, so there the folder next to it counts."""
     with translated(path), open(path, "rb") as file:
         head = file.read(72)
-    if not head.startswith(b"SQLite format 3\0"):
+    if len(head) < 72 or not head.startswith(b"SQLite format 3\0"):
         return None
     has_id = int.from_bytes(head[68:72], "big") == APPLICATION_ID
     return head[18] if has_id or os.path.isdir(folder_of(path)) else None
