@@ -269,6 +269,14 @@ def test_who_waits_is_told_once_why(terminal: Terminal, line: str, end: list[str
     assert list(waits) == end
 
 
+def test_wait_says_why_a_job_ended_without_an_exit_code(terminal: Terminal) -> None:
+    terminal.good(
+        "queuectl enqueue --id a --hold -- true; queuectl enqueue --id b --after a -- true; queuectl cancel a"
+    )
+    waited = terminal.type("queuectl wait a b")
+    assert (waited.out, waited.err, waited.code) == ("a cancelled\nb cancelled\n", "b: job a is cancelled\n", 125)
+
+
 def test_run_in_a_job_tells_that_it_waits_for_its_own_slot(terminal: Terminal) -> None:
     terminal.worker("--count 1")
     terminal.good("queuectl enqueue --id outer -c 'queuectl run --id inner -- true'")

@@ -115,6 +115,15 @@ def test_what_is_not_started_in_time_is_cancelled_while_all_slots_are_busy(shop:
     assert not shop.job(busy).finished
     gate.touch()
     shop.finished(busy)
+    assert f" {late} cancelled: expired: not started within 100ms\n" in _log(shop)[0]
+
+
+def test_the_log_says_what_expired_before_the_worker_started(shop: Workshop) -> None:
+    late = shop.enqueue("true", expires=0.1)
+    until(lambda: shop.store.now() > (shop.job(late).start_by or 0.0), "it is late")
+    shop.worker(1)
+    shop.finished(late, shop.enqueue("true"))
+    assert _log(shop)[0].count(f" {late} cancelled: expired: not started within 100ms\n") == 1
 
 
 def test_what_a_failed_batch_is_given_is_cancelled_while_all_slots_are_busy(shop: Workshop, tmp_path: Path) -> None:

@@ -25,4 +25,4 @@ def test_adopted_commands_take_slots_of_the_worker_once(adopted: int, rooms: lis
     links = [a_link(1), a_link(2), a_link(0, own=False, flights=adopted)]
     no_store: Any = None
     crew: Any = SimpleNamespace(links=links)
-    assert [room for _, room in Claiming(no_store, crew, Pace(ManualClock()))._rooms(none_ahead)] == rooms
+    assert [room for _, room in Claiming(no_store, crew, Pace(ManualClock()), print)._rooms(none_ahead)] == rooms

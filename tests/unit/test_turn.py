@@ -35,7 +35,7 @@ class OfMany:
         )  # fmt: skip
         crew: Any = SimpleNamespace(links=[link], workers=MANY, options=SimpleNamespace(hooks=False), for_hooks=None)
         store: Any = SimpleNamespace(now=self.clock.now, outlook=self._outlook)
-        self.claiming = Claiming(store, crew, self.pace)
+        self.claiming = Claiming(store, crew, self.pace, print)
         self.claim_nothing()
 
     def _outlook(self) -> tuple[bool, float | None]:

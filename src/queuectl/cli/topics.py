@@ -60,7 +60,7 @@ NOTES = (
     ("how_to_stop", "how to stop the worker or server that has started"),
     ("info", "anything else"),
     ("insecure", "serve: listens beyond this machine without HTTPS"),
-    ("job_ended", "run: how its job ended, if its exit code does not say so"),
+    ("job_ended", "run, wait: how a job ended, if its exit code does not say so"),
     ("left_out", "enqueue: keys that queuectl itself writes were ignored"),
     ("login", "serve: the address that logs a browser in"),
     ("kept", "run --keep: the job goes on"),

@@ -65,6 +65,7 @@ class _Waiting:
         self._refs = refs
         self._timeout = timeout
         self._until = None if timeout is None else time.monotonic() + timeout
+        self._told = 0
         self._onlooker = Onlooker(call, client, Selector(ids=tuple(self._ids(refs[:LOOKED_AT]))))
 
     def _ids(self, refs: Refs) -> list[str]:
@@ -100,6 +101,14 @@ class _Waiting:
         else:
             for jobs in pages:
                 console.lines(job.id if console.quiet else f"{job.id} {job.state}" for job in jobs)
+                self._tell_why(jobs)
+
+    def _tell_why(self, jobs: Sequence[Job]) -> None:
+        """Says why jobs of which no command's exit code tells have ended, but for those that somebody has cancelled."""
+        why = [f"{job.id}: {job.error}" for job in jobs if exit_code_of(job) == NEVER_RAN and job.error != "cancelled"]
+        for line in why[: max(0, NAMED_MAX - self._told)]:
+            self._call.console.note(line, "job_ended")
+        self._told += len(why)
 
     def still_waiting(self) -> str:
         """What the message says when the time is over."""

@@ -132,6 +132,12 @@ class JobEnded(NamedTuple):
     job: Job
 
 
+class JobExpired(NamedTuple):
+    """A job was cancelled, as it had not started in time; its error says so."""
+
+    job: Job
+
+
 class JobStuck(NamedTuple):
     """An execution could not be ended, as the job's error says."""
 
@@ -252,6 +258,7 @@ Happening = (
     | WorkerLeft
     | JobStarted
     | JobEnded
+    | JobExpired
     | JobStuck
     | StuckLeft
     | JobLost

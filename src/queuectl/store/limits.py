@@ -33,9 +33,12 @@ class GateStore(Protocol):
     def holds_back(self, job: Job) -> bool:
         """Whether a running job holds a lock, or a place of a queue that had few when jobs were last claimed."""
 
-    def sweep(self) -> None:
+    def sweep(self) -> list[Job]:
         """Does a slice of what a claim does besides claiming: cancels jobs that were to start by now and have not, and
-        settles what is listed."""
+        settles what is listed. Returns the jobs it has cancelled."""
+
+    def take_expired(self) -> list[Job]:
+        """The jobs that claims have cancelled since the last call, as they were to start by then and had not."""
 
     def vacating(self, jobs: Sequence[Job]) -> AbstractContextManager[None]:
         """Has the claims of this transaction count as free what these jobs hold. Their executions have ended, and their

@@ -17,6 +17,7 @@ from queuectl.engine.dispatch.hooks import Claimed, Hooks
 from queuectl.engine.dispatch.link import Link, may_be_poison
 from queuectl.engine.dispatch.pace import Pace
 from queuectl.engine.dispatch.turn import Turn
+from queuectl.engine.happenings import JobExpired, Observer
 from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
 from queuectl.store.values import Change
@@ -58,12 +59,13 @@ FOR_LATER = Terms(suspects=0, losses=1, ahead=True)
 class Claims:
     """What was claimed, for whom, and out of how much room. `passed_over`: jobs may have been left for later that
     the end of another one lets in. `passed_suspects`: some were left since others are in hand here. `gave_back`: some
-    were given back at once. `took_all`: nothing due was left."""
+    were given back at once. `took_all`: nothing due was left. `expired`: jobs that were cancelled instead."""
 
     def __init__(self) -> None:
         self.orders: list[tuple[Link, list[Job]]] = []
         self.room = 0
         self.passed_over = self.passed_suspects = self.gave_back = self.took_all = False
+        self.expired: list[Job] = []
         self.hook: Claimed | None = None
         """The hook that was claimed too; it takes no slot."""
         self.at_once: int | None = None
@@ -84,8 +86,9 @@ class Claims:
 class Claiming:
     """Claims for all supervisors of a worker, and has their jobs started."""
 
-    def __init__(self, store: WorkStore, crew: Crew, pace: Pace) -> None:
+    def __init__(self, store: WorkStore, crew: Crew, pace: Pace, observe: Observer) -> None:
         self._store = store
+        self._observe = observe
         self._crew = crew
         self._pace = pace
         self._turn = Turn(pace.clock)
@@ -170,7 +173,9 @@ class Claiming:
             self._supply = Supply.UNKNOWN
 
     def settled(self, claims: Claims) -> None:
-        """Takes from a committed claim whether the store may have more."""
+        """Takes from a committed claim whether the store may have more, and tells what it has cancelled."""
+        if claims.expired:
+            self._observe(*map(JobExpired, claims.expired))
         if not claims.orders:
             return
         self._turn.is_over()
@@ -226,9 +231,11 @@ class Claiming:
         claims.hook = self.hooks.claim()
         if self._supply is not Supply.UNKNOWN:
             return claims
+        self._store.take_expired()  # of a claim that was rolled back
         free, rooms = dict(self._rooms(none_ahead)), list(self._rooms(self._ahead))
         if self._claim_for_slots(list(free.items()), max(1, max_lost - 1), claims):
             self._claim_ahead([(link, more) for link, room in rooms if (more := room - free.get(link, 0))], claims)
+        claims.expired = self._store.take_expired()
         return claims
 
     def _claim_for_slots(self, rooms: Sequence[tuple[Link, int]], losses: int, claims: Claims) -> bool:

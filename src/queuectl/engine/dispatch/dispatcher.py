@@ -76,7 +76,7 @@ class Dispatcher:
         crew = self._crew = Crew(store, options, host, observe)
         self.stopping = self._stopping = Stopping(self._crew, options.stop_timeout, clock, observe, unfinished)
         self.stop = self._stopping.begin
-        self._claiming = Claiming(store, self._crew, self.pace)
+        self._claiming = Claiming(store, crew, self.pace, observe)
         self._inbox = Inbox(self._crew, self._known, self.pace, self._claiming, self._stopping, clock, observe)
         self._succession = Succession(
             store, host, self._crew, self._known, self._claiming, self._stopping, lambda: self._settings, wards, observe
@@ -84,7 +84,7 @@ class Dispatcher:
         self._pressure = Pressure(store, self._crew, host, observe)
         self._requests = Requests(store, self._crew, self._claiming, self._stopping, self._settings, observe)
         self._drain = Drain(store, self._crew, observe)
-        self._upkeep = Upkeep(store, clock, lambda: self._claiming.is_full() or self._pressure.waits is not None)
+        self._upkeep = Upkeep(store, clock, lambda: self._claiming.is_full() or bool(self._pressure.waits), observe)
         self._commits = Commits(
             self._known, self._crew, self._claiming, self._stopping, self._pressure, self.pace, self._outage,
             syncs_all=store.shared_by_machines,

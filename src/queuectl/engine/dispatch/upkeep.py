@@ -10,6 +10,7 @@ from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import ClockSetBack
 from queuectl.domain.selector import Selector
 from queuectl.engine.dispatch.pace import Beat
+from queuectl.engine.happenings import JobExpired, Observer
 from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
 
@@ -28,17 +29,18 @@ class Upkeep:
     """Removes old jobs, and keeps retries from waiting for a time that a clock which was set back has moved away. While
     the worker claims nothing, it also does what its next claim would do besides."""
 
-    def __init__(self, store: WorkStore, clock: Clock, claims_nothing: Callable[[], bool]) -> None:
+    def __init__(self, store: WorkStore, clock: Clock, claims_nothing: Callable[[], bool], observe: Observer) -> None:
         self._store = store
         self._claims_nothing = claims_nothing
+        self._observe = observe
         self._pruning = Pruning(store)
         self._clock_watch = ClockWatch(store, clock)
 
     def go_on(self, settings: Settings, now: float) -> bool:
         """Does what is due. Returns whether there may be something to claim earlier than was known."""
         self._pruning.go_on(settings, now)
-        if self._claims_nothing():
-            self._store.sweep()
+        if self._claims_nothing() and (expired := self._store.sweep()):
+            self._observe(*map(JobExpired, expired))
         return self._clock_watch.go_on()
 
 

@@ -75,7 +75,7 @@ class Claiming(PostgresSession, Gated):
                 look = self._look(named, now)
                 lanes = named or served.of(self._lanes)
             if look.expired:
-                expire(self, now)
+                self.expired += expire(self, now)
             if look.limited or look.lines or look.gated:
                 lined = not ahead and (look.lines or look.expired)
                 claimed = self._claim_gated(lanes, served, Wanted(limit, room, losses, ahead), lined, terms)

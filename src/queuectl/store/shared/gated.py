@@ -23,6 +23,16 @@ class Gated(Limits):
     runs_ended = False
     """Whether the end of a run of a schedule was noted since somebody has asked."""
 
+    @cached_property
+    def expired(self) -> list[Job]:
+        """The jobs that claims have cancelled since somebody has asked."""
+        return []
+
+    def take_expired(self) -> list[Job]:
+        taken = self.expired.copy()
+        self.expired.clear()
+        return taken
+
     def hooks_about(self, kind: str, name: str, most: int) -> list[Job]:
         if self._behind:
             return []
@@ -61,17 +71,18 @@ class Gated(Limits):
     def holds_back(self, job: Job) -> bool:
         return bool(job.locks) or job.queue in self.gates.places
 
-    def sweep(self) -> None:
+    def sweep(self) -> list[Job]:
         from queuectl.store.shared.batch_ends import settle_listed
         from queuectl.store.shared.gates import HAS_EXPIRED, expire
 
-        now = self.now()
+        now, found = self.now(), list[Job]()
         text = f"SELECT EXISTS (SELECT 1 FROM {{schema}}.jobs WHERE {HAS_EXPIRED}), "
         text += "EXISTS (SELECT 1 FROM {schema}.settlements)"
         if any(self._select(text, [now])[0]):
             with self.transaction():
-                expire(self, now)
+                found = expire(self, now)
                 settle_listed(self)
+        return found
 
     def vacating(self, jobs: Sequence[Job]) -> AbstractContextManager[None]:
         return self.gates.vacated.during(jobs)

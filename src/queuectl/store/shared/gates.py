@@ -292,8 +292,8 @@ class Gates:
         self._store._execute(text, [started, change.job.seq, change.job.lease, NOT_YET])
 
 
-def expire(store: Limits, now: float) -> None:
-    """Ends jobs that were to start by now and have not."""
+def expire(store: Limits, now: float) -> list[Job]:
+    """Ends jobs that were to start by now and have not. Returns them."""
     text = f"WHERE {HAS_EXPIRED} ORDER BY start_by LIMIT {EXPIRED_AT_ONCE} {store._dialect.skip_locked}"
     changed = [(job, apply(job, Expired(why_expired(job)), now)) for job in store._jobs(text, [now])]
     if changed:
@@ -301,6 +301,7 @@ def expire(store: Limits, now: float) -> None:
         store._count(changed)
         store._send_rows("note", [(now, job.seq, Expired.__name__, None) for job, _ in changed])
         store._announce()
+    return [after for _, after in changed]
 
 
 def locks_freed(store: Limits, counts: Iterable[tuple[Change, Job]]) -> list[str]:

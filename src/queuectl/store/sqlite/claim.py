@@ -33,7 +33,7 @@ def claim(store: Gated, grip: Grip, host: str, wanted: Wanted, served: Served) -
             if free is not None:
                 return _taken(store, grip, host, free, now)
         if expired:
-            expire(store, now)
+            store.expired += expire(store, now)
         choice = _choice(store, wanted, served, bool(limited), bool(has_open_lines), now)
         claimed = _taken(store, grip, host, {seq: job.state for seq, job in choice.taken.items()}, now)
         return store.gates.take(choice, claimed, now)
