@@ -344,6 +344,14 @@ def test_a_claim_tells_that_the_end_of_a_job_may_let_others_in(store: Store, gri
     assert (claim(store, grip), store.held_up) == ([], False)
 
 
+def test_locks_with_the_same_variable_name_the_units_of_all(store: Store, grip: Grip) -> None:
+    for name, unit in (("gpu_a", "1"), ("gpu-a", "0")):
+        store.set_lock(Lock(name, (unit,), env="CUDA", named=True))
+    add(store, "a", locks=("gpu_a", "gpu-a"))
+    (job,) = store.claim(grip, HOST, 9, ())
+    assert json.loads(job.units or "{}") == {"QUEUECTL_LOCK_GPU_A": "0,1", "CUDA": "0,1"}
+
+
 def test_units_are_given_out_first_to_last(store: Store, grip: Grip) -> None:
     store.set_lock(Lock("gpu", ("x", "y", "y"), env="CUDA", named=True))
     add(store, "a", locks=("gpu",))

@@ -54,8 +54,10 @@ def test_units_are_free_in_their_order_and_as_often_as_they_stand() -> None:
 
 
 def test_a_command_learns_its_units_by_the_locks_name() -> None:
-    assert variables(Lock("gpu-0.a"), ["1", "2"]) == {"QUEUECTL_LOCK_GPU_0_A": "1,2"}
-    assert variables(Lock("gpu", env="CUDA"), ["1"]) == {"QUEUECTL_LOCK_GPU": "1", "CUDA": "1"}
+    assert variables((Lock("gpu-0.a"), ["1", "2"])) == {"QUEUECTL_LOCK_GPU_0_A": "1,2"}
+    assert variables((Lock("gpu", env="CUDA"), ["1"])) == {"QUEUECTL_LOCK_GPU": "1", "CUDA": "1"}
+    alike = (Lock("gpu-a", env="CUDA"), ["1"]), (Lock("gpu_a"), ["0", "1"]), (Lock("b", env="CUDA"), ["7"])
+    assert variables(*alike) == {"QUEUECTL_LOCK_GPU_A": "1,0,1", "QUEUECTL_LOCK_B": "7", "CUDA": "1,7"}
 
 
 @pytest.mark.parametrize(

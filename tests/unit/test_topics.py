@@ -12,4 +12,4 @@ def test_variables_of_hooks_and_alerts_are_told() -> None:
 
 
 def test_the_variable_of_a_lock_is_told() -> None:
-    assert variables(Lock("name"), ["0"]).keys() <= dict(SEEN).keys()
+    assert variables((Lock("name"), ["0"])).keys() <= dict(SEEN).keys()

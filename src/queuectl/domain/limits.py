@@ -94,12 +94,17 @@ def enough_for(free: int, held: Collection[str]) -> int | None:
     return enough if enough <= CAPACITY_MAX else None
 
 
-def variables(lock: Lock, units: Sequence[str]) -> dict[str, str]:
-    """The variables that tell a command which units of a lock it holds."""
+def variables(*held: tuple[Lock, Sequence[str]]) -> dict[str, str]:
+    """The variables that tell a command which units of its locks it holds. One that several locks have names the units
+    of all, in the order of these."""
     import re
 
-    names = ["QUEUECTL_LOCK_" + re.sub("[^A-Z0-9]", "_", lock.name.upper()), *([lock.env] if lock.env else [])]
-    return dict.fromkeys(names, ",".join(units))
+    found: dict[str, list[str]] = {}
+    for lock, units in held:
+        own = "QUEUECTL_LOCK_" + re.sub("[^A-Z0-9]", "_", lock.name.upper())
+        for name in dict.fromkeys([own, lock.env or own]):
+            found.setdefault(name, []).extend(units)
+    return {name: ",".join(units) for name, units in found.items()}
 
 
 class Request(NamedTuple):

@@ -214,9 +214,7 @@ class Gates:
                 self._store._execute(text, [job.queue, NOT_YET, job.seq, job.lease])
             if units := choice.units.get(job.seq):
                 self._take_units(choice.taken[job.seq], job.lease, units, now)
-                told: dict[str, str] = {}
-                for name, names in units.items():
-                    told |= limits.variables(self._locks[name], names)
+                told = limits.variables(*((self._locks[name], units[name]) for name in sorted(units)))
                 job = job._replace(units=json.dumps(told))
                 self._store._execute("UPDATE {schema}.jobs SET units = ? WHERE seq = ?", [job.units, job.seq])
             taken.append(job)

@@ -60,7 +60,7 @@ def view(client: Client, name: str) -> View:
     return View(
         now=client.now(), lock=lock, is_there=name in found,
         names=names,
-        variables=list(variables(Lock(name, env=lock.env), ())),
+        variables=list(variables((Lock(name, env=lock.env), ()))),
         free=Lock(name, tuple(lock.units)).free(held),
         waiting=list(map(Waiting, places, jobs, needs, client.reasons(jobs))),
     )  # fmt: skip
