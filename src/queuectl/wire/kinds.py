@@ -261,10 +261,12 @@ def check_tags(value: object, key: str) -> tuple[str, ...]:
 
 def check_secrets(value: object, key: str) -> tuple[str, ...]:
     """Names of variables whose values only the worker knows."""
-    names = _list(value, key, "names")
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Invalid(f"{key} must be a list of names", SECRET_HINT)  # what is given may hold the secret
     for name in names:
-        if not isinstance(name, str) or not re.fullmatch(SECRET, name):
-            known = re.sub("(?s)=.*", "=…", name) if isinstance(name, str) else name  # the rest is likely the secret
+        if not re.fullmatch(SECRET, name):
+            known = re.sub("(?s)=.*", "=…", name)  # the rest is likely the secret
             raise Invalid(f"secret {shown(known)} is not valid", SECRET_HINT)
     return tuple(dict.fromkeys(names))
 

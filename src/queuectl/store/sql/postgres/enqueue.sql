@@ -527,20 +527,19 @@ END $$;
 -- Names of variables whose values only the worker knows, each once.
 CREATE OR REPLACE FUNCTION {schema}.enqueue_secrets(value jsonb, key text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
+    hint constant text := 'a variable''s name: A-Z a-z 0-9 _, no digit first, not QUEUECTL_…';
     said jsonb; kept text[] := '{}';
 BEGIN
     IF jsonb_typeof(value) = 'string' THEN
         value := jsonb_build_array(value);
-    ELSIF jsonb_typeof(value) <> 'array' THEN
-        PERFORM {schema}.enqueue_refuse(key || ' must be a list of names, not ' || {schema}.enqueue_shown(value), '');
+    END IF;
+    IF jsonb_typeof(value) <> 'array' OR value @? 'strict $[*] ? (@.type() != "string")' THEN
+        PERFORM {schema}.enqueue_refuse(key || ' must be a list of names', hint);  -- what is given may hold the secret
     END IF;
     FOR said IN SELECT jsonb_array_elements(value) LOOP
-        IF jsonb_typeof(said) <> 'string' OR (said #>> '{}') !~ '^(?!QUEUECTL_)[A-Za-z_][A-Za-z0-9_]{0,127}$' THEN
-            IF jsonb_typeof(said) = 'string' THEN  -- what follows the name is likely the secret
-                said := to_jsonb(regexp_replace(said #>> '{}', '=.*', '=…'));
-            END IF;
-            PERFORM {schema}.enqueue_refuse('secret ' || {schema}.enqueue_shown(said) || ' is not valid',
-                'a variable''s name: A-Z a-z 0-9 _, no digit first, not QUEUECTL_…');
+        IF (said #>> '{}') !~ '^(?!QUEUECTL_)[A-Za-z_][A-Za-z0-9_]{0,127}$' THEN  -- what follows = is likely the secret
+            said := to_jsonb(regexp_replace(said #>> '{}', '=.*', '=…'));
+            PERFORM {schema}.enqueue_refuse('secret ' || {schema}.enqueue_shown(said) || ' is not valid', hint);
         END IF;
         kept := kept || CASE WHEN (said #>> '{}') = ANY (kept) THEN '{}' ELSE ARRAY[said #>> '{}'] END;
     END LOOP;
