@@ -41,6 +41,15 @@ def test_a_queue_shows_its_limits_and_its_pause(db: Path) -> None:
     assert typed(db, "queue set video concurrency=none rate=none max-retries=none")[1] == "video: no limits\n"
 
 
+def test_a_pause_of_a_queue_that_nothing_else_names_is_told(db: Path) -> None:
+    only = "there are no jobs in it, and only this pause names it"
+    assert typed(db, "queue pause vidoe")[2] == f"{only}\n"
+    typed(db, "enqueue --queue video -- true")
+    code, _, said = typed(db, "queue pause vidoe")
+    assert (code, said) == (0, f"{only}; did you mean 'video'?\n")
+    assert typed(db, "queue pause video")[2] == ""
+
+
 def test_a_pause_of_all_queues_makes_no_store(db: Path) -> None:
     assert typed(db, "queue pause --all")[0] == 5
     assert not db.exists()

@@ -9,6 +9,7 @@ from queuectl.cli.render import Cell, Column, visible
 from queuectl.client import queues
 from queuectl.client.queues import POLICY, QUEUE, QueueView, policy_text
 from queuectl.domain.job import JobState
+from queuectl.domain.likeness import near
 from queuectl.wire.limits import format_rate, pause_words
 from queuectl.wire.words import age
 
@@ -84,4 +85,14 @@ def print_paused(call: Call, found: Sequence[QueueView], now: float) -> None:
         if left := queue.counts[JobState.PROCESSING]:
             call.console.note(f"{left:,} of its jobs still run, and finish", "waiting")
         elif queue.pause and not any(queue.counts.values()):
-            call.console.note("there are no jobs in it", "no_jobs")
+            call.console.note(f"there are no jobs in it{_meant(call, queue)}", "no_jobs")
+
+
+def _meant(call: Call, queue: QueueView) -> str:
+    """What to say besides of a queue without jobs that nothing but its pause names, as it may be misspelled."""
+    if queue.defaults or queue.concurrency is not None or queue.rate is not None:
+        return ""
+    with call.client() as client:
+        others = [each.name for each in client.queues() if each.name != queue.name]
+    meant = near(queue.name, others)
+    return f", and only this pause names it{f'; did you mean {meant!r}?' if meant else ''}"
