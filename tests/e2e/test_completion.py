@@ -22,6 +22,8 @@ CASES = {
     "list --older": ["list", "--older-than"],
     "list --state proc": ["list", "--state", "processing"],
     "list --queue=vid": ["list", "--queue=video"],
+    "list --state pending,proc": ["list", "--state", "pending,processing"],
+    "report --columns id,finished": ["report", "--columns", "id,finished_at"],
     "show job-t": ["show", "job-two"],
     "show job:o": ["show", "job:one"],
     "config get max-r": ["config", "get", "max-retries"],
@@ -104,6 +106,13 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "queuectl.db").write_text("dear diary" * 1000)
     for words in (["show", ""], ["nonsense", ""], ["queue", "show", ""], ["show", "--db", str(tmp_path / "none"), ""]):
         assert completing.lines(["fish", "--db", str(tmp_path / "queuectl.db"), *words]) == []
+
+
+def test_values_with_commas_between_are_completed_each_once() -> None:
+    found = completing.lines(["zsh", "list", "--state=pending,failed,"])
+    assert "--state=pending,failed,dead" in found
+    assert not [line for line in found if line.endswith(("pending", "failed"))]
+    assert completing.lines(["fish", "enqueue", "--on-conflict", "ignore,"]) == []
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,8 @@ BY_FLAG = {
     "--lock": "LOCK", "--batch": "BATCH", "--schedule": "SCHEDULE", "--after": "ID", "--before": "ID", "--sort": "SORT",
 }  # fmt: skip
 """What the value of an option is, if its metavar does not say so."""
+LISTED, LISTED_ONCE = frozenset({"STATE", "OUTCOME", "QUEUE", "BATCH", "SCHEDULE"}), frozenset({"NAMES"})
+"""Metavars of values that may be several with commas between: of options that may be repeated, and of others."""
 FREE = frozenset({"--id", "-c", "--name"})
 WORDS = {
     **dict.fromkeys(("worker stop", "worker set", "worker logs", "worker restart", "worker reload"), "WORKER"),
@@ -190,6 +192,13 @@ class _Values:
         flag = option["flags"][-1]
         if option["choices"]:
             return list(map(Choice, option["choices"]))
+        listed, comma, begun = self._begun.rpartition(",")
+        if comma and str(option["metavar"]) in (LISTED if option["repeats"] else LISTED_ONCE):
+            found = _Values(self._before, begun).of(option)
+            return [
+                each._replace(word=f"{listed},{each.word}") for each in found
+                if isinstance(each, Choice) and each.word not in listed.split(",")
+            ]  # fmt: skip
         return [] if flag in FREE else self._kind(BY_FLAG.get(flag, str(option["metavar"])))
 
     def word(self, command: str, words: str, typed: Sequence[str]) -> Iterable[Choice | str]:
