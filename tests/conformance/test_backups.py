@@ -20,6 +20,7 @@ from queuectl.domain.errors import Conflict, Invalid, StoreUnavailable, SystemFa
 from queuectl.domain.job import HOOKS, Job, JobState, Outcome
 from queuectl.domain.lifecycle import Ended, Started
 from queuectl.domain.selector import Selector
+from queuectl.store.sqlite.connection import folder_of
 from queuectl.store.values import FIRST_EPOCH, Change, Grip, Moved, Superseded, WorkerRow
 from tests.builders import a_grip
 from tests.conformance.test_copying import Places, all_of, enqueue, fill, opened, place
@@ -106,8 +107,12 @@ def test_a_restore_waits_for_no_worker_and_takes_only_backups(place: Places, tmp
     address, other = place("sqlite"), tmp_path / "other.db"
     with closing(sqlite3.connect(other)) as db:
         db.execute("CREATE TABLE t (x)")
+    emptied = tmp_path / "emptied.db"
+    emptied.touch()
+    Path(folder_of(str(emptied))).mkdir()
     for path, said in (
         (other, "not a backup"),
+        (emptied, "not a backup"),
         (tmp_path / "missing.db", "there is no backup"),
         (tmp_path, "not a backup"),
     ):

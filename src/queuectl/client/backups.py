@@ -24,7 +24,7 @@ from queuectl.store.port import Store
 from queuectl.store.shared.archive import TABLES, copy_tables
 from queuectl.store.sqlite import wal
 from queuectl.store.sqlite.archive import SqliteArchive
-from queuectl.store.sqlite.connection import is_ours
+from queuectl.store.sqlite.connection import mode_of_store
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.typed import NamedTuple
 
@@ -78,7 +78,7 @@ def restore(address: str, who: str, path: str, *, replace: bool, progress: Progr
     path = os.path.abspath(os.path.expanduser(path))
     if not os.path.lexists(path):
         raise StoreUnavailable(f"there is no backup {path}", "name a file that `backup` has written")
-    if not os.path.isfile(path) or not is_ours(path):
+    if not os.path.isfile(path) or mode_of_store(path) is None:
         raise StoreUnavailable(f"{path} is not a backup of a queuectl store", "name a file that `backup` has written")
     if wal.size(path):
         raise Conflict(
