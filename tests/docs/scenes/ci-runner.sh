@@ -5,4 +5,3 @@ printf 'all test:\n\techo $@\n' > Makefile
 git add Makefile && git -c user.name=ana -c user.email=ana@example.org commit -qm 'first'
 program mail
 stub deploy
-QUEUECTL_DB=/srv/ci/queuectl.db queuectl worker start --detach
