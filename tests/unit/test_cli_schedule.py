@@ -49,3 +49,18 @@ def test_what_makes_up_less_than_it_says_is_told(tmp_path: Path) -> None:
     assert says in typed(db, "schedule add tick --every 1h --catch-up all -- true")[2]
     assert "make up" not in typed(db, "schedule set tick --overlap allow")[2]
     assert "make up" not in typed(db, "schedule add tock --every 1h -- true")[2]
+
+
+def test_show_spells_the_keys_of_a_job_as_people_do(tmp_path: Path) -> None:
+    db = tmp_path / "jobs.db"
+    assert (
+        typed(db, "schedule add tick --every 1h --lock d --lock e --tag a --tag b --expect-within 4h -- true")[0] == 0
+    )
+    shown = typed(db, "schedule show tick")[1]
+    assert "locks d,e" in shown and "tags a,b" in shown and "to succeed within 4h" in shown
+    assert "['" not in shown
+
+
+def test_words_before_a_script_are_told_where_its_arguments_go(tmp_path: Path, script: Path) -> None:
+    code, _, said = typed(tmp_path / "jobs.db", f"enqueue --script {script} epochs")
+    assert code == 2 and "words after -- are the script's arguments" in said

@@ -46,6 +46,8 @@ def file_of(args: SimpleNamespace, words: Sequence[str], after: Sequence[str] | 
         raise Invalid("--each-line needs a command", f"give it after --; where each line is a command, write: {whole}")
     if not given:
         raise Invalid("nothing to enqueue", f"write: {FORMS}")
+    if given == ["a JSON job", "--script"]:
+        raise Invalid("a JSON job and --script exclude each other", "words after -- are the script's arguments")
     if len(given) > 1:
         raise Invalid(f"{' and '.join(given)} exclude each other", "give one of them")
     return filename

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
 from queuectl import zones
@@ -173,6 +174,13 @@ def _command(each: ScheduleView) -> str:
     return command_line(command if isinstance(command, str) else tuple(command))
 
 
+def _worded(value: Any) -> str:
+    """The value of a job's key: a list with commas, and other things in JSON."""
+    if isinstance(value, list):
+        return ",".join(map(_worded, value))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def print_one(call: Call, each: ScheduleView, now: float) -> None:
     """A schedule, a line for each fact, each of the next fires, and each of the latest."""
     where = zones.find(each.zone) if each.cron is not None else None
@@ -185,12 +193,12 @@ def print_one(call: Call, each: ScheduleView, now: float) -> None:
         "schedule": each.name, "rule": each.rule_text, "means": _rule(each),
         "zone": each.zone if each.cron is not None else "",
         "command": visible(_command(each)), "folder": "" if "cwd" in job else visible(each.cwd or ""),
-        "job": ", ".join(f"{key} {visible(str(value))}" for key, value in job.items()),
+        "job": ", ".join(f"{key} {visible(_worded(value))}" for key, value in job.items()),
         "overlap": each.overlap.value, "catch-up": each.catch_up.value,
         "late-max": "" if each.late_max is None else format_duration(each.late_max),
         "jitter": format_duration(each.jitter) if each.jitter else "",
         "alert": visible(each.alert or ""), "ping": visible(each.ping or ""),
-        "expected": "" if each.expect_within is None else f"to end well within {format_duration(each.expect_within)}",
+        "expected": "" if each.expect_within is None else f"to succeed within {format_duration(each.expect_within)}",
         "state": ", ".join(word for word in state_words(each) if word != "paused"),
         "streak": _streak(each, now), "paused": paused,
         "last success": "" if each.last_success is None else ago(now - each.last_success),
