@@ -19,6 +19,9 @@ from tests.workshop import PATIENCE_S, Workshop, clean_environment
 CASES = {
     "enq": ["enqueue"],
     "schedule pre": ["schedule", "preview"],
+    "help exit": ["help", "exit-codes"],
+    "help enq": ["help", "enqueue"],
+    "help schedule pre": ["help", "schedule", "preview"],
     "list --older": ["list", "--older-than"],
     "list --state proc": ["list", "--state", "processing"],
     "list --queue=vid": ["list", "--queue=video"],

@@ -94,9 +94,9 @@ def choices(words: Sequence[str]) -> Iterable[Choice | str]:
     *before, begun = words
     if "--" in before:
         return [FILES if before[-1] != "--" else PROGRAMS]
-    if before == ["help"]:
-        return _topics()
     table: JsonObject = json.loads(program.read(TABLE))
+    if before[:1] == ["help"]:
+        return _named_to_help(table["commands"], before[1:])
     name, rest = _command(table, before)
     command = table["commands"].get(name)
     options = {flag: each for each in [*(command or EMPTY)["options"], *table["options"]] for flag in each["flags"]}
@@ -298,10 +298,13 @@ def _set_keys() -> list[Choice]:
     return _keys(field.name for field in SETTABLE)
 
 
-def _topics() -> list[Choice]:
+def _named_to_help(commands: Mapping[str, JsonObject], after: Sequence[str]) -> list[Choice]:
+    """What `help` can be asked about: topics and commands, or the verbs of the group that it has."""
     from queuectl.cli.topics import NAMES
 
-    return list(map(Choice, NAMES))
+    if after:
+        return _next(commands, after[0]) if len(after) == 1 else []
+    return [*map(Choice, NAMES), *(each for each in _next(commands, "") if each.word != "help")]
 
 
 FIXED: Mapping[str, Callable[[], Iterable[Choice | str]]] = {
