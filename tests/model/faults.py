@@ -104,10 +104,11 @@ class Faults:
         return self._chance.uniform(0.0, TERM_WITHIN_S)
 
     def _driven_by(self, worker: SimWorker) -> list[SimSupervisor]:
+        """Also those whose line has just broken."""
+        drivers = self._machine.drivers
         return [
-            each for each in self._machine.supervisors.values()
-            if each.alive and each.driver is not None and each.driver in worker.process.channels
-        ]  # fmt: skip
+            each for each in self._machine.supervisors.values() if each.alive and drivers.get(each.id) is worker.process
+        ]
 
     def _cut_power(self, worker: SimWorker) -> None:
         """SIGKILL to all that belongs to a worker at once, as where its container ends."""
