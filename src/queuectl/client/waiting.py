@@ -136,15 +136,16 @@ def until(
     """Waits until a look at the store finds something, and returns it. Raises `TimeoutError` with the message `late`;
     see `wait`."""
     deadline = None if timeout is None else time.monotonic() + timeout
-    patience, watch = Patience(store, say), Watch(store)
+    patience, watch, check_at = Patience(store, say), Watch(store), 0.0
     try:
         while True:
             watch.look()
             try:
                 found = look()
                 patience.is_back()
-                if found is None:
+                if found is None and time.monotonic() >= check_at:
                     refuse_moved(store)
+                    check_at = time.monotonic() + RECHECK_EVERY_S
             except StoreUnavailable as error:
                 patience.is_away(error)
                 found = None
