@@ -72,11 +72,13 @@ def test_worker_stop_from_another_terminal(terminal: Terminal) -> None:
         terminal.background("queuectl worker stop 'n*' 2>&1"),
     )
     eventually(lambda: terminal.good("queuectl worker list --json").json[0]["stopping"], "it is asked to stop")
+    assert stopping.stdout is not None
     assert named.stdout is not None
-    assert named.stdout.readline().endswith("end them with: queuectl worker stop 'n*' --now\n")
+    waiting = "waiting for 1 running command; end them with: queuectl worker stop"
+    assert stopping.stdout.readline() == f"{waiting} --now\n"
+    assert named.stdout.readline() == f"{waiting} 'n*' --now\n"
     (terminal.folder / "go").touch()
-    waiting = "waiting for 1 running command; end them with: queuectl worker stop --now\n"
-    assert stopping.communicate(timeout=60)[0] == f"{waiting}stopped night\n"
+    assert stopping.communicate(timeout=60)[0] == named.communicate(timeout=60)[0] == "stopped night\n"
     assert worker.wait(60) == 0
     assert terminal.states() == {"a": "completed"}
 

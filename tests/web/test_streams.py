@@ -267,16 +267,21 @@ class Unsteady:
         return []
 
 
+async def all_until(word: bytes, source: feed.Feed, listener: feed.Listener) -> bytes:
+    """All that a listener is told until the word has come; then it leaves."""
+    got = b""
+    while word not in got:
+        said = await asyncio.wait_for(listener.next(), PATIENCE_S)
+        got += said or b""
+    source.leave(listener)
+    return got
+
+
 def test_a_listener_is_told_that_news_may_be_lost_while_the_store_was_away() -> None:
     async def listen() -> bytes:
         source = feed.Feed(Unsteady().open, 60.0)
         listener = source.listen(["events"], Place(0, 0, 0))
-        got = b""
-        while b"skipped" not in got:
-            said = await asyncio.wait_for(listener.next(), PATIENCE_S)
-            got += said or b""
-        source.leave(listener)
-        return got
+        return await all_until(b"skipped", source, listener)
 
     told = [line for line in asyncio.run(listen()).splitlines() if line.startswith((b"event", b"id"))]
     assert told == [b"id: 0-0-0", b"event: trouble", b"event: skipped", b"id: 7-0-0"]
@@ -290,12 +295,7 @@ def test_what_a_reader_still_says_once_it_was_stopped_reaches_nobody() -> None:
         listener = source.listen(["events"], Place(0, 0, 0))
         source._hand_out(first, "events", b"old")
         source._hand_out(source._reader, "events", b"new")  # type: ignore[arg-type]
-        got = b""
-        while b"new" not in got:
-            said = await asyncio.wait_for(listener.next(), PATIENCE_S)
-            got += said or b""
-        source.leave(listener)
-        return got
+        return await all_until(b"new", source, listener)
 
     assert b"old" not in asyncio.run(listen())
 

@@ -29,8 +29,8 @@ class Recounting:
         """The name of the last schedule that was looked at; None where there is nothing to look for."""
 
     def go_on(self, unknown_zones: set[str], unread: set[str]) -> None:
-        """Looks at some. Whether this machine still lacks the zones, and cannot read the schedules, is found out anew
-        now and then."""
+        """Looks at some. Now and then it forgets which zones are unknown here, and which schedules cannot be read, so
+        that they are tried again."""
         now = self._clock.monotonic()
         ahead_s = self._store.now() - now
         if self._ahead_s is not None and ahead_s < self._ahead_s - STEP_S:
