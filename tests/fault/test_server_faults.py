@@ -129,19 +129,51 @@ def test_without_a_server_commands_end_before_their_lease(shop: Workshop, server
     check(shop, diary, [job])
 
 
-def test_a_stop_without_a_server_says_what_it_waits_for(shop: Workshop, server: Server) -> None:
+LEFT = "leaving without the store; results for the next worker to record: {0}"
+
+
+def test_a_stop_without_a_server_says_what_it_waits_for(shop: Workshop, server: Server, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    job = shop.enqueue(f"trap '' TERM; {waiting_for(gate)}", kill_grace=60)
     worker = shop.worker(1)
+    shop.started(job)
+    worker.signal(signal.SIGTERM)
+    until(lambda: "SIGTERM: stopping; 1 running command will finish first" in log_of(shop))
     server.stop(signal.SIGQUIT)
-    until(lambda: "cannot reach the store" in log_of(shop))
+    until(lambda: "stopping waits for the store; 2 more signals would leave without it" in log_of(shop))
     worker.signal(signal.SIGTERM)
-    until(lambda: "stopping waits for the store; a third signal leaves without it" in log_of(shop))
-    worker.signal(signal.SIGTERM)
-    until(lambda: "ending 0 running commands" in log_of(shop))
+    until(lambda: "stopping waits for the store; 1 more signal would leave without it" in log_of(shop))
     worker.signal(signal.SIGTERM)
     assert worker.wait() == 5
-    assert log_of(shop).splitlines()[-1].endswith("leaving without the store; results for the next worker to record: 0")
+    assert log_of(shop).splitlines()[-1].endswith(LEFT.format(0))
+    gate.touch()
     server.start()
     until(lambda: reachable(shop))
+    shop.worker(1)
+    assert shop.finished(job)[0].state == JobState.COMPLETED
+
+
+@pytest.mark.parametrize("is_away_first", [True, False])
+def test_an_idle_worker_does_not_wait_for_a_server_that_is_away(
+    shop: Workshop, server: Server, *, is_away_first: bool
+) -> None:
+    worker = shop.worker(1)
+    if is_away_first:
+        server.stop(signal.SIGQUIT)
+        until(lambda: "cannot reach the store" in log_of(shop))
+        worker.signal(signal.SIGTERM)
+    else:
+        worker.signal(signal.SIGSTOP)
+        server.stop(signal.SIGQUIT)
+        worker.signal(signal.SIGTERM)
+        worker.signal(signal.SIGCONT)
+    assert worker.wait() == 5
+    assert log_of(shop).splitlines()[-1].endswith(f"SIGTERM: {LEFT.format(0)}")
+    server.start()
+    until(lambda: reachable(shop))
+    job = shop.enqueue("true")
+    shop.worker(1)
+    assert shop.finished(job)[0].state == JobState.COMPLETED
 
 
 # --- other hosts ----------------------------------------------------------------------------

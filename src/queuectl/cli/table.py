@@ -62,7 +62,7 @@ _ROWS = (
         ),
         description="Start a worker in the foreground. Ctrl-C lets running commands finish, starts no new ones, and "
         "exits 0. A second Ctrl-C ends the commands and gives their attempts back. A third one does not wait for an "
-        "unavailable store.",
+        "unavailable store; a worker that runs nothing waits 5 seconds for it.",
         examples=(
             "queuectl worker start --count 4",
             "queuectl worker start --queue video,mail --drain",

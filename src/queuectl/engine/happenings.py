@@ -170,7 +170,9 @@ class EndedInTime(NamedTuple):
 
 
 class StopWaits(NamedTuple):
-    """The worker is to stop while the store cannot be used; it has to wait for it."""
+    """The worker is to stop while the store cannot be used; it has to wait for it, or for so many signals more."""
+
+    signals_left: int
 
 
 class StoreBack(NamedTuple):

@@ -105,7 +105,9 @@ SENTENCES: dict[type[happenings.Happening], str | Callable[[Any], str]] = {
         f"{event.why}; commands go on{' as long as their lease lasts' if event.leased else ''}, nothing new is started"
     ),
     happenings.EndedInTime: "{e.job.id} was ended, as its lease could not be renewed; it runs again",
-    happenings.StopWaits: "stopping waits for the store; a third signal leaves without it",
+    happenings.StopWaits: lambda event: (
+        f"stopping waits for the store; {counted(event.signals_left, 'more signal')} would leave without it"
+    ),
     happenings.StoreBack: lambda event: f"the store is back after {format_duration(event.after)}",
     happenings.StoreReplaced: _replaced,
     happenings.SupervisorDied: "supervisor {e.worker} died; settling its jobs and starting another",

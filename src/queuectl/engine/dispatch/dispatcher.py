@@ -101,9 +101,8 @@ class Dispatcher:
         self._host.prepare()
         self._crew.launch_all(self._settings)
         self._store.changed()
-        started = happenings.WorkerStarted(
-            self._options.name, self._options.slots, self._options.served, self._store.url
-        )
+        options = self._options
+        started = happenings.WorkerStarted(options.name, options.slots, options.served, self._store.url)
         self._observe(started, *(happenings.Lacking(*lack) for lack in self._host.lacks()))
 
     def close(self) -> None:
@@ -117,13 +116,11 @@ class Dispatcher:
 
     def take_signal(self, name: str) -> None:
         """Stops gracefully, or the second time at once. The third time it does not wait for a store that is away."""
-        if self._stopping.is_at_once and self._outage.lasts:
-            self._observe(happenings.WorkerLeft(why=name, unrecorded=len(self._known.ended)))
-            self.exit_code = StoreUnavailable.exit_code
-        self._known.stop_signalled(self._clock.monotonic())
+        now = self._clock.monotonic()
+        self._leave_if_in_vain(now, name)
+        self._known.stop_signalled(now)
         self._stopping.signalled(name)
         self._requests.unanswered = True  # there, the store is told
-        self._outage.hinders_stop(is_told=self._stopping.is_at_once)
 
     # --- one step ---------------------------------------------------------------------------
 
@@ -255,10 +252,9 @@ class Dispatcher:
         """A store that was replaced ends all that came from it. One to be opened again has its commands go on."""
         if become := self._store.replaced():
             self._observe(happenings.StoreReplaced(url=self._store.url, saved=become == REOPEN))
-            for link in list(self._crew.links):
-                if become == REPLACED:
-                    self._crew.destroy(link)
-                self._succession.forget(link)
+            for link in self._crew.links if become == REPLACED else ():
+                self._crew.destroy(link)
+            self._succession.forget(*self._crew.links)
             raise MustReopen(self._crew.options, self._stopping.begun, has_ended=become == REPLACED)
 
     def _note_store_failure(self, error: StoreUnavailable | OperationFailed, now: float) -> None:
@@ -268,14 +264,19 @@ class Dispatcher:
         self._check_store()
         if how := self._crew.ability.stop_wanted():
             self.stop(how, "worker stop")
+        self._leave_if_in_vain(now)
+
+    def _leave_if_in_vain(self, now: float, signal: str | None = None) -> None:
+        if self.exit_code is None and (why := self._stopping.waits_in_vain(self._outage, now, signal)):
+            self._observe(happenings.WorkerLeft(why=why, unrecorded=len(self._known.ended)))
+            self.exit_code = StoreUnavailable.exit_code
 
     def _stand_down(self, error: Superseded) -> None:
         """Another worker has taken a supervisor of ours: its lease expired, or all were taken over on this machine."""
         self._check_store()
         if not self._succession.replace_lapsed():
-            for link in list(self._crew.links):
-                self._observe(happenings.Superseded(worker=link.row.id))
-                self._succession.forget(link)
+            self._observe(*(happenings.Superseded(worker=link.row.id) for link in self._crew.links))
+            self._succession.forget(*self._crew.links)
             self.exit_code = error.exit_code
 
     def _dismiss_idle(self) -> None:
@@ -287,8 +288,7 @@ class Dispatcher:
         may_leave = self._stopping.is_at_once and not self._store.shared_by_machines and not self._commits.is_pending
         if may_leave and (stuck := self._crew.only_stuck()):  # their supervisors keep them, for as long as they live
             self._observe(happenings.StuckLeft(stuck=sum(len(link.flights) for link in stuck)))
-            for link in stuck:
-                self._succession.forget(link)
+            self._succession.forget(*stuck)
         if stops and not self._crew.links and self.exit_code is None:
             self._observe(happenings.WorkerStopped(name=self._options.name))
             self.exit_code = 0

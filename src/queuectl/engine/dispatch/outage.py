@@ -6,6 +6,8 @@ from queuectl.domain.errors import OperationFailed, StoreUnavailable
 from queuectl.engine import happenings
 
 TOLD_AFTER_S = 1.0
+STOP_WAITS_S = 5.0
+"""How long the stop of a worker that runs nothing waits for its store."""
 
 
 class Outage:
@@ -16,6 +18,7 @@ class Outage:
         self._leased = leased
         self._since: float | None = None
         self._told = self._is_of_store = False
+        self._signals_left: int | None = None
 
     @property
     def lasts(self) -> bool:
@@ -31,13 +34,20 @@ class Outage:
             self._told = True
             self._observe(happenings.StoreLost(why=error.message, leased=self._leased and self._is_of_store))
 
-    def hinders_stop(self, *, is_told: bool) -> None:
-        """The worker has just been told to stop. `is_told`: not for the first time."""
-        if self.lasts and self._is_of_store and not is_told:
-            self._observe(happenings.StopWaits())
+    def hinders_stop(self, now: float, signals_left: int, *, has_jobs: bool) -> bool:
+        """The worker has been told to stop, and leaves without a store at so many signals more. Returns whether it
+        leaves now: without a job in hand, all that is left is to tell the store so."""
+        if not self._told or not self._is_of_store or self._since is None:
+            return False
+        if not has_jobs and now - self._since > STOP_WAITS_S:
+            return True
+        if has_jobs and signals_left != self._signals_left:
+            self._signals_left = signals_left
+            self._observe(happenings.StopWaits(signals_left))
+        return False
 
     def is_over(self, now: float) -> None:
         """The store has answered just now."""
         if self._told and self._since is not None:
             self._observe(happenings.StoreBack(after=now - self._since))
-        self._since, self._told = None, False
+        self._since, self._told, self._signals_left = None, False, None

@@ -8,6 +8,7 @@ from queuectl.clock import Clock
 from queuectl.domain.cause import Cause
 from queuectl.engine import happenings
 from queuectl.engine.dispatch.crew import Crew
+from queuectl.engine.dispatch.outage import Outage
 from queuectl.typed import NamedTuple
 
 GRACEFUL, NOW = "graceful", "now"
@@ -71,6 +72,16 @@ class Stopping:
         """Goes on with a stop of before, unless commands are still to be taken over."""
         if self.begun is not None and not self.has_begun and not expects_commands:
             self.begin(*self.begun)
+
+    def waits_in_vain(self, outage: Outage, now: float, signal: str | None = None) -> str | None:
+        """Why the worker leaves without its store, which is away: this signal is the third one, or nothing runs and
+        the store was given time. None where it has a store or waits."""
+        if signal is not None:
+            return signal if self.is_at_once and outage.lasts else None
+        signals_left, has_jobs = 1 if self.is_at_once else 2, self._crew.has_flights
+        if self.begun and outage.hinders_stop(now, signals_left, has_jobs=has_jobs):
+            return self.begun.why
+        return None
 
     def check_timeout(self, now: float) -> None:
         """A graceful stop that has taken too long becomes one at once."""

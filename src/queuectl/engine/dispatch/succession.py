@@ -58,15 +58,15 @@ class Succession:
         """Whether another worker's supervisor is about to be taken over or found dead."""
         return self._reaper.expects_news(now)
 
-    def forget(self, link: Link) -> None:
-        """Lets go of a supervisor, and of what it has told."""
-        self._crew.forget(link)
-        self._known.forget(link)
+    def forget(self, *links: Link) -> None:
+        """Lets go of supervisors, and of what they have told."""
+        for link in links:
+            self._crew.forget(link)
+            self._known.forget(link)
 
     def close(self) -> None:
         """Lets go of all supervisors, and of those that were asked and have not answered."""
-        for link in list(self._crew.links):
-            self.forget(link)
+        self.forget(*self._crew.links)
         for inquiry in self._reaper.inquiries.values():
             inquiry.channel.close()
 
