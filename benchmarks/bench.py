@@ -107,7 +107,13 @@ def fresh_store() -> Iterator[Client]:
 @contextmanager
 def worker(client: Client, count: int) -> Iterator[subprocess.Popen[str]]:
     """A running, idle worker."""
-    command = [*MODULE, "--db", client.store.url, "--quiet", "worker", "start", "--count", str(count)]
+    with stopping([*MODULE, "--db", client.store.url, "--quiet", "worker", "start", "--count", str(count)]) as process:
+        yield process
+
+
+@contextmanager
+def stopping(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """A process that has said its first line and is interrupted in the end."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment())
     try:
         assert process.stdout
