@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from fcntl import LOCK_EX, flock
 from pathlib import Path
@@ -212,6 +214,44 @@ def test_a_restore_that_is_cut_off_leaves_the_store_as_it_was(place: Places, tmp
         (new,) = enqueue(client, {"command": "true"})
         assert client.job(new.id).state is JobState.PENDING
     assert [each.name for each in tmp_path.glob(".queuectl-*")] == []
+
+
+KILLED_AT = """
+import os, sys
+from queuectl.client.backups import restore
+
+address, file, at = sys.argv[1], sys.argv[2], int(sys.argv[3])
+seen = 0
+
+def strike(event, told):
+    global seen
+    if event in ("os.remove", "os.rename") and any(str(each).startswith(address) for each in told[:2]):
+        seen += 1
+        if seen == at:
+            os._exit(9)
+
+sys.addaudithook(strike)
+restore(address, "ann", file, replace=True, progress=None)
+"""
+
+
+def test_a_restore_that_is_killed_leaves_the_old_store_or_the_new_one_whole(tmp_path: Path) -> None:
+    db, file = tmp_path / "queuectl.db", tmp_path / "saved.db"
+    assert typed(db, "enqueue --id saved -- true")[0] == typed(db, f"backup {file}")[0] == 0
+    assert typed(db, "enqueue --id later -- true")[0] == 0
+    kills = 0
+    while kills < 9:  # one before each change of the store's files, until it is not killed any more
+        with closing(opened(str(db))) as reader:  # somebody reads, so what is new is in the log alone
+            enqueue(reader, {"id": f"new-{kills}", "command": "true"})
+            words = (sys.executable, "-c", KILLED_AT, str(db), str(file), str(kills + 1))
+            code = subprocess.run(words, check=False).returncode
+            assert code in (0, 9)
+        whole = ["saved", "later", *(f"new-{number}" for number in range(kills + 1))]
+        assert typed(db, "list --quiet --limit 99")[1].split() == (whole if code else ["saved"])
+        if code == 0:
+            break
+        kills += 1
+    assert kills >= 3
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])

@@ -334,6 +334,8 @@ BAD_VALUES: list[tuple[str, object, str]] = [
     ("memory_max", "9999999999999999999g", 'memory_max must be a size, not "9999999999999999999g"'),
     ("nice", 20, "nice must be a whole number from -20 to 19, not 20"),
     ("secrets", ["A=s3=\ncret"], 'secret "A=…" is not valid'),
+    ("secrets", ['{"A": "s3cret"}'], 'secret "{…" is not valid'),
+    ("secrets", "A: s3cret", 'secret "A:…" is not valid'),
     ("secrets", {"A": "s3cret"}, "secrets must be a list of names"),
     ("secrets", [["A"]], "secrets must be a list of names"),
     ("secrets", [{"A": "s3cret"}], "secrets must be a list of names"),

@@ -14,7 +14,8 @@ from queuectl import places
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError, SystemFailure
 from queuectl.store.shared.archive import Archive
 from queuectl.store.sqlite.archive import SqliteArchive
-from queuectl.store.sqlite.connection import AT_REST, mode_of_store
+from queuectl.store.sqlite.connection import AT_REST, folder_of, mode_of_store
+from queuectl.store.sqlite.fileset import BESIDE
 from queuectl.store.sqlite.git import IGNORE, IGNORE_ALL
 from queuectl.typed import TYPE_CHECKING
 
@@ -46,9 +47,21 @@ def replaced(address: str) -> Iterator[Archive]:
         with closing(SqliteArchive(made)) as new, new.locked():
             yield new
         become_one_file(made)
-        places.reset_store(place)
+        _take_place(made, place)
+    shutil.rmtree(os.path.join(folder_of(place), "logs"), ignore_errors=True)
+
+
+def _take_place(made: str, place: str) -> None:
+    """Moves a store's file into the place of the one there. At each moment the whole of one of them is there: the old
+    file gets all that its `-wal` has before that is removed, and nobody writes to it meanwhile."""
+    with closing(SqliteArchive(place)) as old, closing(SqliteArchive(place)) as beside, old.locked():
+        beside.copy_log()
+        for suffix in BESIDE:
+            with suppress(FileNotFoundError):
+                os.unlink(place + suffix)
+        sync(os.path.dirname(place))
         os.replace(made, place)
-    sync(os.path.dirname(place))
+        sync(os.path.dirname(place))
 
 
 @contextmanager

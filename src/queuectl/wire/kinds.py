@@ -266,7 +266,7 @@ def check_secrets(value: object, key: str) -> tuple[str, ...]:
         raise Invalid(f"{key} must be a list of names", SECRET_HINT)  # what is given may hold the secret
     for name in names:
         if not re.fullmatch(SECRET, name):
-            known = re.sub("(?s)=.*", "=…", name)  # the rest is likely the secret
+            known = re.sub(r"(?s)([^A-Za-z0-9_. -]).*", r"\1…", name)  # the rest is likely the secret
             raise Invalid(f"secret {shown(known)} is not valid", SECRET_HINT)
     return tuple(dict.fromkeys(names))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
+from queuectl.domain.errors import StoreBusy
 from queuectl.store.shared import migrations
 from queuectl.store.shared.archive import RECOUNT, SHUT_OUT, TABLES, Row, normal
 from queuectl.store.shared.limits import GATES_SCHEMA
@@ -13,6 +15,7 @@ from queuectl.store.sqlite.connection import connect, translated
 from queuectl.store.values import MOVED
 
 PATIENCE_S = 10.0
+RETRY_EVERY_S = 0.05
 REFUSE = "CREATE TRIGGER moved_{act}_{table} BEFORE {act} ON {table} BEGIN SELECT RAISE(ABORT, '{why}'); END"
 
 
@@ -81,6 +84,21 @@ class SqliteArchive:
         """Ends the write-ahead log, so that the file alone has everything."""
         with translated(self._path):
             self._db.execute("PRAGMA journal_mode = DELETE")
+
+    def copy_log(self) -> None:
+        """Copies the write-ahead log into the file. Raises `StoreBusy` while somebody reads what it had before."""
+        until = time.monotonic() + PATIENCE_S
+        with translated(self._path):
+            while True:
+                _, frames, copied = self._db.execute("PRAGMA wal_checkpoint").fetchone()
+                if frames == copied:
+                    return
+                if time.monotonic() > until:
+                    raise StoreBusy(
+                        f"the store {self._path} is being read by another process",
+                        f"try again; see who has it open with: fuser {self._path}",
+                    )
+                time.sleep(RETRY_EVERY_S)
 
     def close(self) -> None:
         self._db.close()

@@ -537,8 +537,8 @@ BEGIN
         PERFORM {schema}.enqueue_refuse(key || ' must be a list of names', hint);  -- what is given may hold the secret
     END IF;
     FOR said IN SELECT jsonb_array_elements(value) LOOP
-        IF (said #>> '{}') !~ '^(?!QUEUECTL_)[A-Za-z_][A-Za-z0-9_]{0,127}$' THEN  -- what follows = is likely the secret
-            said := to_jsonb(regexp_replace(said #>> '{}', '=.*', '=…'));
+        IF (said #>> '{}') !~ '^(?!QUEUECTL_)[A-Za-z_][A-Za-z0-9_]{0,127}$' THEN  -- what follows is likely the secret
+            said := to_jsonb(regexp_replace(said #>> '{}', '([^A-Za-z0-9_. -]).*', E'\\1…'));
             PERFORM {schema}.enqueue_refuse('secret ' || {schema}.enqueue_shown(said) || ' is not valid', hint);
         END IF;
         kept := kept || CASE WHEN (said #>> '{}') = ANY (kept) THEN '{}' ELSE ARRAY[said #>> '{}'] END;
