@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.client import setting
 from queuectl.client.setting import set_worker
+from queuectl.client.values import WorkerView
 from queuectl.client.workers import workers_of
 from queuectl.domain.errors import Conflict, NotFound, OperationFailed
 from queuectl.domain.job import JobState
 from queuectl.domain.served import Served
+from queuectl.store.port import Store
 from queuectl.store.values import REFUSED
 from queuectl.wire.workers import RESTART
 from tests.compat.newer import install
@@ -43,6 +46,22 @@ def test_a_restart_switches_to_the_installed_release_while_a_command_runs(shop: 
     assert [deed.kind for deed in shop.client.audit()] == ["WorkersRestarted", "WorkerSet"]
     assert started.stop() == 0
     assert (shop.left_files(), shop.store.workers()) == ([], [])
+
+
+def test_a_worker_that_restarts_while_it_is_set_takes_the_values(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.worker(1, "--name", "night")
+    seen = setting._alive
+
+    def restarts_then(store: Store, name: str) -> WorkerView:
+        found = seen(store, name)
+        shop.client.restart_workers("night")
+        return found
+
+    monkeypatch.setattr(setting, "_alive", restarts_then)
+    now = set_worker(shop.store, "me", "night", 3, (), ("video",), False)
+    assert (now.slots, now.not_queues) == (3, ("video",))
 
 
 def test_a_worker_does_not_switch_to_a_release_that_fails(shop: Workshop, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def set_worker(
     with store.transaction():
         store.request_options(ids, wanted)
         note(store, who, "WorkerSet", told)
-    return _once_taken(store, name, wanted)
+    return _once_taken(store, name, ids, wanted)
 
 
 def _wanted(
@@ -95,8 +95,9 @@ def _alive(store: Store, name: str) -> WorkerView:
     return found
 
 
-def _once_taken(store: Store, name: str, wanted: dict[str, Any]) -> WorkerNow:
-    """What the worker has once it has taken what is wanted."""
+def _once_taken(store: Store, name: str, asked: Sequence[str], wanted: dict[str, Any]) -> WorkerNow:
+    """What the worker has once it has taken what is wanted. One that restarts meanwhile is asked again: its supervisors
+    that were `asked` may be gone before it has seen that."""
     until = time.monotonic() + TAKES_WITHIN_S
     while True:
         named = store.living([row for row in store.workers() if row.name == name])
@@ -105,6 +106,10 @@ def _once_taken(store: Store, name: str, wanted: dict[str, Any]) -> WorkerNow:
             now = WorkerNow(name, sum(row.slots for row in rows), rows[0].queues, rows[0].not_queues)
             if all(getattr(now, key) == value for key, value in wanted.items()):
                 return now
+        ids = [row.id for row in rows]
+        if ids and not set(ids) & set(asked):
+            store.request_options(ids, wanted)
+            asked = ids
         if time.monotonic() > until:
             raise OperationFailed(f"worker {name} has not taken it yet", f"see: queuectl worker logs {name}")
         time.sleep(LOOK_EVERY_S)
