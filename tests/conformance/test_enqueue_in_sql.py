@@ -25,6 +25,7 @@ from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.wire.jobs import job_to_json
 from queuectl.wire.requests import INPUT_KEYS, parse_request
+from tests.builders import HOST, a_grip, finish
 from tests.server import drop_schema, new_schema
 from tests.unit.test_wire import BAD_INPUT, BAD_VALUES
 
@@ -373,6 +374,35 @@ def test_what_is_set_for_a_batch_is_the_same(both: Both) -> None:
         assert isinstance(one_told, QueuectlError)
         assert isinstance(other_told, QueuectlError)
         assert (one_told.message, one_told.hint) == (other_told.message, other_told.hint)
+
+
+@pytest.mark.parametrize("by", ["by_client", "by_sql"])
+def test_a_job_that_is_new_in_a_batch_or_leaves_one_decides_about_those_that_wait(both: Both, by: str) -> None:
+    def waiting(id: str, *refs: str, **keys: Any) -> None:
+        both.by_client({"command": "true", "id": f"{id}-{by}", "depends_on": list(refs), **keys})
+
+    left, joined = f"left-{by}", f"joined-{by}"
+    only = {"command": "true", "unique_key": by, **SAME_PLACE}
+    both.by_client({**only, "id": f"only-{by}", "batch": left, "at_most": 2})
+    both.by_client({"command": "true", "id": f"done-{by}", "batch": joined, "queue": by})
+    waiting("left", f"batch:{left}")
+    waiting("joined", f"batch:{joined}", "one")
+    grip = a_grip(both.client.store, by)
+    (done,) = both.client.store.claim(grip, HOST, 1, [by])
+    finish(both.client.store, grip, done)
+    both.client.store.settle()
+    assert both.client.store.parents(both.client.job(f"joined-{by}"), undecided=True)[0].job == "one"
+    getattr(both, by)({**only, "batch": joined, "on_conflict": "replace"})
+    both.client.store.settle()
+    assert both.client.job(f"left-{by}").state is JobState.PENDING
+    assert both.client.store.parents(both.client.job(f"joined-{by}"), undecided=True)[0].batch == joined
+    assert left not in {batch.name for batch in both.client.batches()}
+    both.client.cancel([f"only-{by}"])
+    both.client.store.settle()
+    assert both.client.job(f"joined-{by}").error == f"batch {joined} has failed"
+    getattr(both, by)({"command": "true", "batch": joined})
+    both.client.store.settle()
+    assert both.client.job(f"joined-{by}").state is JobState.BLOCKED
 
 
 def test_a_taken_key_means_the_same_to_both(both: Both) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from queuectl.client import schedule_views, schedules
+from queuectl.client import conflicts, schedule_views, schedules
 from queuectl.client.findings import of_schedules
 from queuectl.client.queues import set_limits
 from queuectl.client.schedule_views import view
@@ -14,9 +14,11 @@ from queuectl.domain.cause import Cause
 from queuectl.domain.errors import Conflict, Invalid, KeyTaken, NotFound
 from queuectl.domain.schedule import Overlap, fire_id, offset
 from queuectl.domain.scheduled import FIRES_KEPT, Fire, Schedule
-from queuectl.domain.selector import ALL_JOBS
+from queuectl.domain.selector import ALL_JOBS, Selector
+from queuectl.domain.unique import Rule
 from queuectl.engine.dispatch.fires import Fires
 from queuectl.engine.dispatch.recounting import CLOCK_WENT_BACK, Recounting
+from queuectl.store.arrivals import Arrival
 from queuectl.store.port import Store
 from tests.builders import HOST, NOON, ManualClock, a_grip, a_job, claim_one, finish
 from tests.conformance.conftest import StoreFactory
@@ -318,6 +320,18 @@ def test_a_fire_replaces_what_waits_with_its_unique_key(store: Store, clock: Man
     assert (store.fires("tick", 1)[0].job, view(store, "ada", "tick").idle) == (waiting.id, 0)
     made = schedules.run(store, "ada", "tick")
     assert (made.id, store.get(made.id).run_at) == (waiting.id, NOON + 210)
+
+
+def test_what_a_fire_replaces_runs_for_the_time_of_that_fire(store: Store, clock: ManualClock) -> None:
+    conflicts.add(store, [Arrival(a_job("by-hand", unique_key="k", held=True))])
+    add(store, overlap="allow", job={"command": "true", "unique_key": "k", "on_conflict": "replace"})
+    for number in (1, 2):
+        clock.forward(60)
+        fire(store)
+        (waiting,) = store.find(Selector(schedules=("tick",)))
+        assert (waiting.id, waiting.scheduled_at) == ("by-hand", NOON + number * 60)
+    conflicts.add(store, [Arrival(a_job("again", unique_key="k"), Rule.REPLACE)])
+    assert (store.get("by-hand").schedule, store.get("by-hand").scheduled_at) == (None, None)
 
 
 def test_of_a_running_job_with_the_unique_key_one_successor_waits(store: Store, clock: ManualClock) -> None:

@@ -114,6 +114,37 @@ def test_a_job_is_not_replaced_into_a_batch_that_it_waits_for(store: Store) -> N
     assert enqueue(store, keyed("x", "two", batch="c"), REPLACE) == ("over", Fate.MERGED)
 
 
+def test_a_job_that_is_replaced_into_another_batch_decides_about_both(store: Store) -> None:
+    store.set_batch("left", 2, None)
+    store.insert([a_job("c", batch="joined"), a_job("gate", held=True)])
+    enqueue(store, keyed("a", batch="left", held=True))
+    after = {"any": ("batch:left:any",), "failed": ("batch:left:failed",), "later": ("batch:joined", "gate")}
+    store.insert([begun(a_job(id, depends_on=refs, priority=-1)) for id, refs in after.items()])
+    grip = a_grip(store)
+    finish(store, grip, claim_one(store, grip))
+    store.settle()
+    assert enqueue(store, keyed("b", batch="joined"), REPLACE) == ("a", Fate.MERGED)
+    store.settle()
+    assert [store.get(id).state for id in ("any", "failed")] == [JobState.PENDING, JobState.CANCELLED]
+    assert [str(each) for each in store.parents(store.get("later"), undecided=True)] == [
+        "batch joined",
+        "job gate (held)",
+    ]
+    assert [batch.name for batch in store.batches()] == ["joined"]
+
+
+def test_a_job_that_is_replaced_into_a_batch_that_has_failed_too_often_is_cancelled(store: Store) -> None:
+    store.insert([a_job("dead", batch="b", spec=Spec(max_retries=0))])
+    grip = a_grip(store)
+    finish(store, grip, claim_one(store, grip), exit_code=1)
+    store.set_batch("b", None, "0")
+    store.settle()
+    enqueue(store, keyed("a", held=True))
+    enqueue(store, keyed("c", batch="b"), REPLACE)
+    store.settle()
+    assert store.get("a").error == "batch b: more than 0 of its jobs are dead"
+
+
 def test_replacing_with_a_delay_waits_for_calm_but_not_forever(store: Store, clock: ManualClock) -> None:
     def wish() -> float:
         enqueue(store, keyed("a", at=clock.at, run_at=clock.at + 10), REPLACE, delay=10)

@@ -156,7 +156,9 @@ NEVER_RUN: Changes = dict.fromkeys(
 ) | {"attempts": 0, "lost": 0, "lost_in_row": 0, "place": None}  # fmt: skip
 """Changes that make a job as if it had never run; its history is kept elsewhere."""
 
-REPLACED = ("command", "spec", "queue", "priority", "tags", "batch", "locks", "owner", "start_by")
+REPLACED = (
+    "command", "spec", "queue", "priority", "tags", "batch", "schedule", "scheduled_at", "locks", "owner", "start_by",
+)  # fmt: skip
 """What a job takes over from a new one that replaces it."""
 
 

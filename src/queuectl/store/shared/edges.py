@@ -14,6 +14,9 @@ if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.dependency import Awaited, Neighbour, Neighbours
     from queuectl.store.edges import Edge
 
+BATCHES_FIRST = "edges.parent IS NOT NULL, edges.parent"
+"""The order of what a job depends on: servers and files differ in where they have NULL."""
+
 
 class Edges(Session):
     """This part of a `Store` (see store/port.py)."""
@@ -70,7 +73,7 @@ class Edges(Session):
             "LEFT JOIN {schema}.jobs AS parent ON parent.seq = edges.parent WHERE edges.child = ? "
             "AND (parent.seq IS NOT NULL OR edges.batch IS NOT NULL) "
             + ("AND verdict IS NULL " if undecided else "")
-            + "ORDER BY edges.parent LIMIT ?"
+            + f"ORDER BY {BATCHES_FIRST} LIMIT ?"
         )
         found = self._select(text, [job.seq, ABOVE_ALL if limit is None else limit])
         return [_awaited(*what) for what in found]
@@ -89,7 +92,7 @@ class Edges(Session):
             return [_neighbour(row) for row in found], self._select(count, [job.seq])[0][0]
 
         parents, children = (
-            side("child", "parent", "coalesce(verdict, -1), parent, ref"),
+            side("child", "parent", f"coalesce(verdict, -1), {BATCHES_FIRST}, ref"),
             side("parent", "child", "child"),
         )
         return Neighbours(*parents, *children)
@@ -108,8 +111,7 @@ class Edges(Session):
         )
         found: dict[tuple[int, str, int | None], Edge] = {}
         jobs, complete = {job.seq: job}, True
-        batches_first = "parent IS NOT NULL, parent"  # servers and files differ in where they have NULL
-        for text, there, order in ((up, "parent", batches_first), (down, "child", "child")):
+        for text, there, order in ((up, "parent", BATCHES_FIRST), (down, "child", "child")):
             frontier, seen = [job.seq], {job.seq}
             while frontier:
                 values = [self._dialect.array(frontier)] * text.count("?")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from queuectl.domain import order
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError
@@ -84,10 +84,20 @@ class Edits(Jobs):
             admitted, merged = admit(self, arrivals)
             if merged:
                 self._rewrite(merged, now)
-                check_batches(self, [after for before, after in merged if after.batch != before.batch])
+                moved = [(before.batch, after) for before, after in merged if after.batch != before.batch]
+                check_batches(self, [after for _, after in moved])
+                self._change_batches({name for name, _ in moved}, {after.batch for _, after in moved})
                 self._send_rows("note", [(now, after.seq, Replaced.__name__, after.owner) for _, after in merged])
                 self._announce()
         return admitted
+
+    def _change_batches(self, left: Collection[str | None], joined: Collection[str | None]) -> None:
+        """Jobs have left some batches and joined others, for those that wait for these and for their limits."""
+        from queuectl.store.shared.settling import note_batches
+
+        for among, removed in ((left, True), (joined, False)):
+            if names := {name for name in among if name is not None}:
+                note_batches(self, names, names, removed)
 
     # --- the order in line ------------------------------------------------------------------
 

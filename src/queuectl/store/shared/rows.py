@@ -50,6 +50,8 @@ AT_BIRTH = ("created_at", "run_at", "next_retry_at", "place")
 EDITED = (
     *(field.name for field in SETTABLE if field.place == "column"),
     "batch",
+    "schedule",
+    "scheduled_at",
     "owner",
     "unique_until",
     "words",

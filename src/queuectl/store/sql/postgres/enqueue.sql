@@ -647,6 +647,12 @@ BEGIN
     END IF;
 END $$;
 
+-- Whether jobs wait for a batch, or were cancelled for it, so that it decides about them.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_is_awaited(name text) RETURNS boolean STABLE LANGUAGE sql AS $$
+    SELECT EXISTS (SELECT 1 FROM {schema}.edges JOIN {schema}.jobs AS child ON child.seq = edges.child
+        WHERE edges.batch = name AND child.unmet > 0)
+$$;
+
 CREATE OR REPLACE FUNCTION {schema}.enqueue_missing(what text, hint text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = 'no_data_found', MESSAGE = 'no ' || what, HINT = hint;
@@ -938,7 +944,7 @@ DECLARE
 BEGIN
     UPDATE {schema}.jobs SET
         command = new_line, words = new_words, spec = new_spec, queue = new.queue, priority = new.priority,
-        batch = new.batch, tags = new.tags, locks = new.locks, owner = session_user, start_by = start_limit, run_at = at,
+        batch = new.batch, schedule = NULL, scheduled_at = NULL, tags = new.tags, locks = new.locks, owner = session_user, start_by = start_limit, run_at = at,
         due_at = greatest(at, created_at), place = NULL, held = held OR new.held, unique_until = created_at + key_for,
         state = new_state, ready = new_state = 'pending' AND NOT (held OR new.held) AND greatest(at, created_at) <= now,
         updated_at = now, worker = NULL, host = NULL, next_retry_at = NULL, cancel_requested = false, attempts = 0,
@@ -951,6 +957,9 @@ BEGIN
     INSERT INTO {schema}.events (at, job, kind, who) VALUES (now, was.seq, 'Replaced', session_user);
     IF new.batch IS DISTINCT FROM was.batch THEN
         PERFORM {schema}.enqueue_check_batch(was.id, was.seq, new.batch);
+        IF EXISTS (SELECT 1 FROM {schema}.batches WHERE name = was.batch) OR {schema}.enqueue_is_awaited(was.batch) THEN
+            INSERT INTO {schema}.settlements (batch) VALUES (was.batch);
+        END IF;
     END IF;
 END $$;
 
@@ -995,7 +1004,7 @@ BEGIN
             'locks', {schema}.enqueue_with_lock(kept -> 'locks', 'batch:' || (kept ->> 'batch')));
     END IF;
     IF EXISTS (SELECT 1 FROM {schema}.batches WHERE name = kept ->> 'batch' AND max_fails IS NOT NULL)
-        OR EXISTS (SELECT 1 FROM {schema}.edges WHERE batch = kept ->> 'batch' AND verdict IS NULL)
+        OR {schema}.enqueue_is_awaited(kept ->> 'batch')
     THEN
         INSERT INTO {schema}.settlements (batch) VALUES (kept ->> 'batch');
     END IF;
