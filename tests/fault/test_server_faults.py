@@ -125,6 +125,8 @@ def test_without_a_server_commands_end_before_their_lease(shop: Workshop, server
     gate.touch()
     done = shop.finished(job, stubborn)
     assert {(each.state, each.attempts, each.lost) for each in done} == {(JobState.COMPLETED, 1, 0)}
+    for each in done:
+        assert (shop.store.attempts(each)[0].note or "").startswith("ended as its worker could not renew its lease")
     assert worker.process.poll() is None
     check(shop, diary, [job])
 

@@ -207,7 +207,7 @@ class Attempt(NamedTuple):
 
     `outcome` is None while it runs. `output_files` are the files of a running attempt's streams, relative to the
     store's folder. `leftover` names processes that the command left running when it ended; `note` is why its
-    result was not kept. `max_rss` is in bytes.
+    result was not kept, or why it was given back. `max_rss` is in bytes.
     """
 
     number: int

@@ -10,6 +10,7 @@ from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.link import Link
 from queuectl.engine.dispatch.pace import Pace
 from queuectl.engine.dispatch.pending import Pending
+from queuectl.engine.dispatch.report import LEASE_NOT_RENEWED
 from queuectl.engine.dispatch.stopping import Stopping
 from queuectl.engine.protocol import (
     Dropped,
@@ -83,10 +84,11 @@ class Inbox:
         if flight is None:
             link.recorded([end.key])  # its job moved on, or it was recorded before a take-over
         elif flight.result is None:
-            link.take_end(flight, end)
+            in_time = end.cause == Cause.STOP and link.lease is not None and link.lease.is_near()
+            link.take_end(flight, end._replace(note=end.note or LEASE_NOT_RENEWED) if in_time else end)
             now = self._clock.monotonic()
             self._known.add_end(link, flight, now)
-            if end.cause == Cause.STOP and link.lease is not None and link.lease.is_near():
+            if in_time:
                 self._observe(happenings.EndedInTime(job=flight.job))
             self._pace.ended(now, end.finished_at - end.started_at)
             self._claiming.vacated(flight.job)

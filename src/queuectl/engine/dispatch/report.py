@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from queuectl import ids
+from queuectl.domain.cause import Cause
 from queuectl.domain.job import Job
 from queuectl.domain.lifecycle import Ended, GivenBack, Progressed, Started, Stuck
 from queuectl.engine.dispatch.link import Flight
@@ -25,6 +26,9 @@ from queuectl.wire.words import last_line
 NOT_ITS_OWN = frozenset({-signal.SIGKILL, -signal.SIGPIPE, 128 + signal.SIGPIPE})
 """Ends that follow from the death of a supervisor, for all we know: by its sentry, or by its pipe that nobody reads any
 more, also as shells say that."""
+
+STOPPED = "ended when its worker was stopped, so it does not count"
+LEASE_NOT_RENEWED = "ended as its worker could not renew its lease, so it does not count"
 
 
 def change_of_flight(flight: Flight, store: WorkStore, output_bytes_max: int) -> Change:
@@ -45,6 +49,8 @@ def change_of(job: Job, end: End, store: WorkStore, output_bytes_max: int) -> Ch
     """The change that an end makes to its job, with its output read and capped."""
     outputs = end.outputs or {}
     result, note = _result(end, store.folder)
+    if end.cause is Cause.STOP:
+        note = note or STOPPED
     kept = [_output(int(stream), kept, store.folder, output_bytes_max) for stream, kept in outputs.items()]
     event = Ended(
         started_at=store.of_here(end.started_at),
