@@ -13,7 +13,7 @@ from queuectl import places
 from queuectl.client import schedules
 from queuectl.client.acting import note
 from queuectl.client.placing import become_one_file, file_beside, named, new_place, replaced, sync
-from queuectl.client.queues import PAUSE_ROW, known_queues
+from queuectl.client.queues import known_queues, pause
 from queuectl.client.values import BATCH, Progress
 from queuectl.client.workers import workers_of
 from queuectl.domain.errors import Conflict, DiskFull, Invalid, StoreLost, StoreUnavailable, SystemFailure
@@ -27,6 +27,8 @@ from queuectl.store.sqlite.archive import SqliteArchive
 from queuectl.store.sqlite.connection import mode_of_store
 from queuectl.store.sqlite.store import SqliteStore
 from queuectl.typed import NamedTuple
+from queuectl.wire.limits import pause_words
+from queuectl.wire.times import format_second
 
 WAITING_HOOKS = Selector(states=(JobState.PENDING, JobState.FAILED), held=False, hooks=True)
 
@@ -126,15 +128,18 @@ def _check(copied: str, path: str) -> None:
 def _pause_all(copied: str, who: str, path: str) -> None:
     """Pauses everything in the copy of the backup at `path`, so that nothing ever starts in the store before.
 
-    Hooks, whose queue cannot be paused, are held. What was paused until somebody resumes it keeps its reason.
+    Hooks, whose queue cannot be paused, are held. What was paused until somebody resumes it keeps its reason; of a
+    pause with an end the new reason tells both.
     """
     reason = f"restored from {path}"
     with closing(SqliteStore(copied)) as store, store.transaction():
-        assert PAUSE_ROW.function is not None
         store.take_back()  # of a file that `backup` has not written
-        paused = {queue.name for queue in store.queues() if queue.pause and queue.pause.until is None}
-        if names := sorted(known_queues(store) - paused):
-            PAUSE_ROW.function(store, who, names=names, all=False, duration=None, until=None, reason=reason)
+        pauses = {queue.name: queue.pause for queue in store.queues() if queue.pause and queue.pause.lasts(store.now())}
+        for name in sorted(known_queues(store)):
+            before = pauses.get(name)
+            if before is None or before.until is not None:
+                beside = "" if before is None else f"; it was {pause_words(before, format_second)}"
+                pause(store, who, [name], reason=reason + beside)
         for schedule in store.schedules():
             if schedule.pause is None:
                 schedules.pause(store, who, schedule.name, reason)
