@@ -13,6 +13,7 @@ import pytest
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Conflict, IdTaken, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import HOOKS, JobState
+from queuectl.domain.lifecycle import Expired
 from queuectl.domain.selector import ALL_JOBS, Selector
 from tests.conformance.test_backups import running
 from tests.conformance.test_copying import Places, enqueue, fill, opened, place
@@ -77,6 +78,7 @@ def test_jobs_come_back_with_their_state_and_results(place: Places, source: str,
         with pytest.raises(Invalid, match="job after needs 2 units of lock gpu, which has 1"):
             take(target, lines)
         target.set_lock("gpu", 2)
+        target.store.set_batch("B", 2, None)  # as those of locks, limits of batches do not come along
         assert take(target, lines) == len(lines) == 7
         assert alike(exported(target)) == alike(lines)
         assert target.counts() == client.counts()
@@ -105,6 +107,42 @@ def test_what_was_imported_goes_on_as_what_it_was(place: Places, kind: str) -> N
         assert [parent.id for parent in target.graph("after").jobs][:1] == ["done"]
         generated = next(job.id for job in target.jobs() if job.command == "later")
         assert target.job(generated[:6]).id == generated
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_retry_revives_what_was_imported_as_it_would_have_where_it_was(place: Places, kind: str) -> None:
+    with closing(opened(place("sqlite"))) as client, closing(opened(place(kind))) as target:
+        enqueue(client, *({"id": id, "command": "true", "batch": "B", "at_most": 1} for id in ("a", "b")))
+        enqueue(client, *({"id": id, "command": "true", "held": True} for id in ("slow", "p")))
+        after = {"batch": ["batch:B"], "both": ["p", "slow"], "by-hand": ["p"], "late": ["p"], "over": ["batch:B:any"]}
+        enqueue(client, *({"id": id, "command": "true", "depends_on": refs} for id, refs in after.items()))
+        client.store.change(["late"], Expired("expired: not started within 1s"), None)
+        client.cancel(["by-hand"])
+        client.cancel(["a", "b", "p"])
+        client.store.settle()
+        take(target, exported(client))
+        for each in (client, target):
+            each.retry(["p", "a", "over"])
+            each.store.settle()
+        found = [{job.id: (job.state, job.error, job.unmet) for job in each.jobs()} for each in (client, target)]
+        assert found[0] == found[1]
+        states = {id: state.value for id, (state, *_) in found[1].items()}
+        assert {id: states[id] for id in after} == {
+            "batch": "blocked", "both": "blocked", "by-hand": "cancelled", "late": "cancelled", "over": "blocked",
+        }  # fmt: skip
+        waits = [side.store.parents(side.job("both"), undecided=True) for side in (client, target)]
+        assert [{each.job for each in some} for some in waits] == [{"p", "slow"}] * 2
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_jobs_that_are_imported_into_a_batch_mind_its_limit_there(place: Places, kind: str) -> None:
+    with closing(opened(place("sqlite"))) as client, closing(opened(place(kind))) as target:
+        enqueue(client, *({"id": id, "command": "true", "batch": "B", "at_most": 3} for id in ("ended", "waits")))
+        enqueue(client, {"id": "other", "command": "true", "batch": "C"})
+        enqueue(target, {"id": "there", "command": "true", "batch": "C", "at_most": 2})
+        client.cancel(["ended"])
+        take(target, exported(client))
+        assert [target.job(id).locks for id in ("ended", "waits", "other")] == [(), (), ("batch:C",)]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])

@@ -17,7 +17,7 @@ from queuectl.client.enqueueing import check_units
 from queuectl.client.looking import pages
 from queuectl.client.placing import new_place
 from queuectl.client.values import Progress
-from queuectl.domain.batch import lock_of, without_lock
+from queuectl.domain.batch import lock_of, with_lock, without_lock
 from queuectl.domain.errors import Conflict, IdTaken, IdTwice, Invalid, KeyTaken, KeyTwice, NotFound, SystemFailure
 from queuectl.domain.job import Job
 from queuectl.domain.selector import Selector
@@ -110,11 +110,17 @@ class Taken:
         return f"{self.name}, {self.kind} {' and '.join(map(str, found[:2]))}: "
 
 
-def _fitting(store: Store, job: Job, name: str) -> Job:
-    """An unfinished job without the lock of a batch whose limit did not come along. Raises `Invalid` if it needs more
-    units of a lock than there are. `name` is the file that it is from."""
-    if job.batch is not None and not store.at_most(job.batch):
-        job = job._replace(locks=without_lock(job.locks, lock_of(job.batch)))
+def _fitting(store: Store, job: Job, name: str, limits: dict[str, bool]) -> Job:
+    """A job with the lock of its batch if that has a limit here, and else without it: limits do not come along. Raises
+    `Invalid` if one that is unfinished needs more units of a lock than there are. `name` is the file that it is from;
+    `limits`: which batches have a limit, as far as is known."""
+    if job.batch is not None:
+        if job.batch not in limits:
+            limits[job.batch] = store.at_most(job.batch) is not None
+        fit = with_lock if limits[job.batch] else without_lock
+        job = job._replace(locks=fit(job.locks, lock_of(job.batch)))
+    if job.finished or not job.locks:
+        return job
     try:
         check_units(store, [job])
     except Invalid as error:
@@ -126,13 +132,14 @@ def take_in(store: Store, who: str, taken: Taken, progress: Progress | None = No
     """Adds the jobs as they were, all or none. Returns how many. Raises `Conflict` for an id or a key that is taken,
     and `NotFound` for what a job waits for, with the line."""
     captured = tuple(Settings(store.config(), store.defaults)["env-capture"])
+    limits = dict[str, bool]()
 
     def pages_of() -> Iterator[list[Job]]:
         done = 0
         for _, jobs in taken.pages():
             specs = {id(job.spec): job.spec._replace(captured=captured) for job in jobs}
             made = [job._replace(spec=specs[id(job.spec)], generated_id=ids.may_be_drawn(job.id)) for job in jobs]
-            yield [_fitting(store, job, taken.name) if job.locks and not job.finished else job for job in made]
+            yield [_fitting(store, job, taken.name, limits) for job in made]
             done += len(jobs)
             if progress:
                 progress(done)

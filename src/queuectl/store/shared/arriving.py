@@ -75,18 +75,24 @@ def _full(dependency: Dependency, parents: Parents) -> Dependency:
 
 
 def _batches(store: Session, names: set[str]) -> Mapping[str, Parent]:
-    """How these batches stand; an open one is looked at again once this transaction is over."""
+    """How these batches stand."""
+    found = batches_there(store, names)
+    if missing := sorted(names - found.keys()):
+        raise NotFound(f"no batch {missing[0]}", "see them with: queuectl batch list")
+    return found
+
+
+def batches_there(store: Session, names: set[str]) -> dict[str, Parent]:
+    """How those of these batches stand that there are; an open one is looked at again once this transaction is over."""
     if not names:
         return {}
     from queuectl.store.shared.batch_ends import counted
 
-    found = {batch.name: batch for batch in counted(store, sorted(names))}
-    for name in sorted(names):
-        if name not in found:
-            raise NotFound(f"no batch {name}", "see them with: queuectl batch list")
-        if not found[name].is_done:
-            store._execute("INSERT INTO {schema}.settlements (batch) VALUES (?)", [name])
-    return {name: Parent(None, batch.end, batch.is_done, name) for name, batch in found.items()}
+    found = counted(store, sorted(names))
+    for batch in found:
+        if not batch.is_done:
+            store._execute("INSERT INTO {schema}.settlements (batch) VALUES (?)", [batch.name])
+    return {batch.name: Parent(None, batch.end, batch.is_done, batch.name) for batch in found}
 
 
 def check_batches(store: Session, jobs: Sequence[Job]) -> None:

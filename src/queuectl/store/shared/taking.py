@@ -14,7 +14,7 @@ from queuectl.domain.lifecycle import begun
 from queuectl.domain.unique import Rule, holds
 from queuectl.store.arrivals import Arrival
 from queuectl.store.shared import rows
-from queuectl.store.shared.arriving import edge_of, parents_of
+from queuectl.store.shared.arriving import batches_there, edge_of, parents_of
 from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.jobs import command_line
 
@@ -117,22 +117,23 @@ def _take_keys(store: Limits, admit: Callable[[Sequence[Arrival]], list[Admitted
 
 
 def _tie(store: Limits, depending: Sequence[tuple[int, Job]]) -> None:
-    """Keeps what jobs depend on that do not wait for it any more. A dependency that held still holds."""
+    """Keeps what jobs depend on that do not wait for it any more. A dependency that held still holds. What one was
+    cancelled for, and what it waited for besides, is as it is here: a retry revives it then as where it was."""
     if not depending:
         return
     store._shut_out_older()
-    wanted = {parse(ref).name for _, job in depending for ref in job.depends_on if not parse(ref).is_batch}
-    parents = parents_of(store, wanted)
+    wanted = {(on.name, on.is_batch) for _, job in depending for on in map(parse, job.depends_on)}
+    parents = parents_of(store, {name for name, is_batch in wanted if not is_batch})
+    batches = batches_there(store, {name for name, is_batch in wanted if is_batch})
     edges, unmet = [], []
     for seq, job in depending:
-        mine = []
-        for on in map(parse, job.depends_on):
-            if on.name in parents and not on.is_batch:
-                *edge, verdict, why = edge_of(job._replace(seq=seq), on, parents, {})
-                is_cause = job.state is JobState.CANCELLED and verdict == 0
-                mine.append((*edge, 0 if is_cause else 1, why if is_cause else None))
+        there = [on for on in map(parse, job.depends_on) if on.name in (batches if on.is_batch else parents)]
+        child = job._replace(seq=seq, batch=None)  # one that has been in a batch after it is tied to it all the same
+        mine = [edge_of(child, on, parents, batches) for on in there]
+        if job.state is not JobState.CANCELLED or job.error not in [why for *_, why in mine if why is not None]:
+            mine = [(*edge, 1, None) for *edge, _, _ in mine]  # a person has cancelled it, or it has expired
         edges += mine
-        unmet.append((rows.list_text(job.depends_on), sum(1 for *_, verdict, _ in mine if verdict == 0), seq))
+        unmet.append((rows.list_text(job.depends_on), sum(1 for *_, verdict, _ in mine if verdict != 1), seq))
     for values in unmet:
         store._execute("UPDATE {schema}.jobs SET depends_on = ?, unmet = ? WHERE seq = ?", values)
     if edges:
