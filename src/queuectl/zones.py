@@ -129,7 +129,7 @@ def _known(name: str, source: str) -> str:
             return name
     except Invalid:
         pass
-    raise Invalid(f"{source} is not the name of a time zone", "name one: --tz Europe/Berlin")
+    raise Invalid(f"{source} is not the name of a time zone", "name one with tz=Europe/Berlin")
 
 
 def version() -> str | None:

@@ -269,7 +269,7 @@ def test_a_key_that_a_finished_job_keeps_is_not_said_to_be_replaced(store: Store
     free = "its key is free once its unique-for is over, or it is deleted"
     with pytest.raises(KeyTaken, match=r"by job a \(cancelled\)") as refused:
         add(store, [Arrival(keyed("c"), ERROR)])
-    assert refused.value.hint == f"keep that one with --on-conflict ignore; {free}"
+    assert refused.value.hint == f"keep that one with on_conflict=ignore; {free}"
     (again,) = store.change(["b"], Retried(), "me")
     assert isinstance(again, KeyTaken)
     assert again.hint == free

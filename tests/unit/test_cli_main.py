@@ -12,7 +12,7 @@ import pytest
 from queuectl import __version__
 from queuectl.cli import main as cli
 from queuectl.cli.demo import own_name
-from queuectl.domain.errors import Conflict
+from queuectl.domain.errors import KEY_HINT, Conflict
 from tests.workshop import clean_environment
 
 
@@ -56,6 +56,7 @@ def test_an_error_is_one_line(
         ("see: queuectl list --help", "see: queuectl list --help"),
         ("let its owner run: queuectl init --db URL", "let its owner run: queuectl init --db URL"),
         ("keys that queuectl writes", "keys that queuectl writes"),
+        ("start one; or: queuectl worker stop a", "start one; or: queuectl --db 'a b.db' worker stop a"),
     ],
 )  # fmt: skip
 def test_commands_in_hints_are_on_the_store_that_was_named(
@@ -65,6 +66,23 @@ def test_commands_in_hints_are_on_the_store_that_was_named(
     assert capsys.readouterr().err == f"queuectl: no; {told}\n"
     ending_in(Conflict("no", hint), monkeypatch, "status")
     assert capsys.readouterr().err == f"queuectl: no; {hint}\n"
+
+
+@pytest.mark.parametrize(
+    ("hint", "told"),
+    [
+        (KEY_HINT, "keep that one with --on-conflict ignore, or change it with --on-conflict replace"),
+        ("cancel it first, or use force=true", "cancel it first, or use --force"),
+        ('e.g. cron="0 3 * * *", or every=5m', 'e.g. --cron "0 3 * * *", or --every 5m'),
+        ("name one with tz=Europe/Berlin", "name one with --tz Europe/Berlin"),
+        ("such as: queuectl queue set video rate=100/h", "such as: queuectl queue set video rate=100/h"),
+    ],
+)  # fmt: skip
+def test_keys_in_hints_are_options_on_the_command_line(
+    hint: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ending_in(Conflict("no", hint), monkeypatch, "status")
+    assert capsys.readouterr().err == f"queuectl: no; {told}\n"
 
 
 def test_as_json_an_error_has_its_parts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

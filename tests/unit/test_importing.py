@@ -128,4 +128,4 @@ def test_a_crontab_needs_a_zone_with_a_name(tmp_path: Path, monkeypatch: pytest.
     table.write_text("0 1 * * * a\n")
     monkeypatch.setenv("TZ", "JST-9")
     code, _, said = typed(tmp_path / "jobs.db", f"import crontab {table}")
-    assert (code, "name one: TZ=Europe/Berlin queuectl import crontab" in said) == (2, True)
+    assert (code, "name one: export TZ=Europe/Berlin" in said) == (2, True)

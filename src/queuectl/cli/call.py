@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -12,6 +12,8 @@ from queuectl.typed import TYPE_CHECKING, NamedTuple, TypeVar
 if TYPE_CHECKING:
     from queuectl.cli.console import Console
     from queuectl.client.facade import Client
+    from queuectl.domain.finding import Finding
+    from queuectl.wire.kinds import JsonObject
 
 
 Done = TypeVar("Done")
@@ -95,3 +97,9 @@ class Call(NamedTuple):
     def on_this_store(self, hint: str) -> str:
         """A hint whose commands are on the same store."""
         return hints.on_store(hint, self.db)
+
+    def findings(self, found: Iterable[Finding]) -> list[JsonObject]:
+        """Findings as JSON; the commands in their fixes are on the same store."""
+        from queuectl.client.documents import finding_to_json
+
+        return [finding_to_json(each._replace(fix=self.on_this_store(each.fix))) for each in found]

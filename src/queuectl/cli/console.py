@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import cached_property
 
 from queuectl.cli import render
-from queuectl.cli.hints import on_store
+from queuectl.cli.hints import on_store, with_options
 from queuectl.domain.errors import Invalid, QueuectlError
 from queuectl.typed import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -227,7 +227,7 @@ class Console:
     def error(self, error: QueuectlError) -> None:
         """Prints an error, in the one form of all errors."""
         self.begin_line()
-        hint = on_store(error.hint, self.db)
+        hint = with_options(on_store(error.hint, self.db))
         if self.as_json:
             parts = {"code": error.code, "message": error.message, "hint": hint}
             print(json.dumps({"error": parts}), file=self.screen.err)

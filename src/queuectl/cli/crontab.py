@@ -71,7 +71,7 @@ def _local_zone() -> str:
     try:
         return zones.local()
     except Invalid as error:
-        raise Invalid(error.message, "name one: TZ=Europe/Berlin queuectl import crontab") from None
+        raise Invalid(error.message, "name one: export TZ=Europe/Berlin") from None
 
 
 def _is_user(name: str) -> bool:

@@ -16,6 +16,7 @@ from queuectl.client.facade import Client
 from queuectl.client.facts import tries
 from queuectl.domain.errors import Conflict
 from queuectl.domain.job import Job, JobState
+from queuectl.domain.proposed import named
 from queuectl.domain.selector import NO_FAULT
 from queuectl.store.past import Group
 from queuectl.wire.jobs import command_line, job_to_json
@@ -57,7 +58,7 @@ def _dead(call: Call, found: Found) -> Iterator[Job]:
         if job.state is JobState.DEAD:
             yield job
         elif not selects(call.args):
-            hint = f"see it with: queuectl show {job.id}"
+            hint = f"see it with: queuectl show {named(job.id)}"
             found.refused.append(Conflict(f"job {job.id} is {job.state}, not dead", hint))
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 _COMMAND = r"(?:^|(?<=: ))queuectl (?=[a-z])(?![^,;]*--(?:help|db))"
 """A command in a hint that is about the store, and does not name one."""
 
+_KEY = r'(?<![\w-])(cron|every|force|on_conflict|replace|stdin|tz)=("[^"]*"|[\w./-]+)'
+"""A key of an API with its value, in a hint for every interface."""
+
 
 def command(words: str, db: str | None) -> str:
     """A command line for the user to type, on the store that `--db` names."""
@@ -30,3 +33,15 @@ def on_store(hint: str, db: str | None) -> str:
     except QueuectlError:  # the hint is of this very error: the address is wrong, or its library is missing
         return hint
     return sub(_COMMAND, lambda _: begin, hint)
+
+
+def with_options(hint: str) -> str:
+    """A hint whose keys are spelled as options."""
+    if "=" not in hint:
+        return hint
+    from re import sub
+
+    def option(key: str, value: str) -> str:
+        return f"--{key.replace('_', '-')}" + ("" if value == "true" else f" {value}")
+
+    return sub(_KEY, lambda found: option(*found.groups()), hint)

@@ -199,10 +199,16 @@ def explain(call: Call) -> int:
         found, now = Found(call, client), client.now()
         explanations = (each for jobs in found.pages() for each in client.explanations(jobs, console.time))
         if console.as_json:
-            console.json_array(map(EXPLANATION.json, explanations))
+            console.json_array(EXPLANATION.json(_on_this_store(call, each)) for each in explanations)
         else:
             console.lines(line for each in explanations for line in _explained(call, each, now))
     return report_refused(console, found.refused)
+
+
+def _on_this_store(call: Call, found: Explanation) -> Explanation:
+    """The explanation, with commands that are on the same store."""
+    gates = [gate._replace(fix=gate.fix and call.on_this_store(gate.fix)) for gate in found.gates]
+    return found._replace(gates=gates)
 
 
 def _explained(call: Call, found: Explanation, now: float) -> Iterator[str]:

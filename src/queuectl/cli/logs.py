@@ -11,6 +11,7 @@ from queuectl.cli.choosing import Found, positive
 from queuectl.cli.onlooker import Onlooker
 from queuectl.client.facade import Client
 from queuectl.client.facts import reason_words
+from queuectl.domain import proposed
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Attempt, Job
 from queuectl.domain.selector import Selector
@@ -57,7 +58,8 @@ def _print(call: Call, client: Client, job: Job, stream: int | None, tail: int |
         for which, data in client.pieces(job, number, stream, tail):
             call.console.raw(data, which if stream is None else STDOUT)
     if stream == STDERR and numbers and not job.spec.split_output:
-        note(f"job {job.id} did not split its output; see: {call.command(f'logs {job.id}')}", "one_stream")
+        whole = call.command(f"logs {proposed.named(job.id)}")
+        note(f"job {job.id} did not split its output; see: {whole}", "one_stream")
 
 
 def _numbers(given: str | None, job: Job, attempts: Sequence[Attempt]) -> list[int]:

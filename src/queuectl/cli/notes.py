@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from queuectl.cli.changed import at_once
 from queuectl.domain.job import JobState
+from queuectl.domain.proposed import named
 from queuectl.domain.unique import ADDED, Fate, state_in_words
 from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.words import counted
@@ -166,7 +167,7 @@ def note_undriven(call: Call, client: Client, jobs: Iterable[Job]) -> bool:
         if held and (worker.suspended or worker.orphaned):
             found = finding(worker.name, worker.condition, worker.pid, held)
             assert found is not None
-            call.console.note(f"{found.message}; {found.fix}", found.code)
+            call.console.note(f"{found.message}; {call.on_this_store(found.fix)}", found.code)
             told = True
     # Read after the workers: one that has just exited has recorded the ends of its jobs first.
     if not workers and wanted and client.find(Selector(ids=tuple(wanted), states=(JobState.PROCESSING,)), limit=1):
@@ -182,7 +183,7 @@ def note_paused(call: Call, paused: Mapping[str, Pause]) -> None:
         from queuectl.cli.render import visible
         from queuectl.wire.limits import pause_words
 
-        resume = call.command(f"queue resume {queue}")
+        resume = call.command(f"queue resume {named(queue)}")
         paused_since = visible(pause_words(pause, call.console.time))
         call.console.note(f"queue {queue} is {paused_since}; resume it with: {resume}", "queue_paused")
 

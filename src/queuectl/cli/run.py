@@ -21,6 +21,7 @@ from queuectl.client.facts import reason_words
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid, StoreUnavailable, TimedOut
 from queuectl.domain.job import Job, JobState
+from queuectl.domain.proposed import named
 from queuectl.domain.selector import Selector
 from queuectl.domain.unique import ADDED
 from queuectl.typed import TYPE_CHECKING
@@ -217,7 +218,7 @@ def _given_up(call: Call, client: Client, job: Job, within_s: float) -> TimedOut
     reason = reason_words(job, client.reason(job), client.now(), call.console.time)
     message = f"job {job.id} did not start within {format_duration(within_s)}: {reason}"
     if call.args.keep:
-        return TimedOut(message, f"it stays in the queue; follow it with: {call.command(f'logs -f {job.id}')}")
+        return TimedOut(message, f"it stays in the queue; follow it with: {call.command(f'logs -f {named(job.id)}')}")
     client.cancel([job.id])
     return TimedOut(message, "it was cancelled")
 
@@ -226,13 +227,13 @@ def _interrupted(call: Call, client: Client, job: Job, number: int, output: _Out
     """Cancels the job and follows it to its end, or leaves it with `--keep`. Returns the exit code."""
     note, id = call.console.note, job.id
     if call.args.keep:
-        note(f"job {id} goes on; follow it with: {call.command(f'logs -f {id}')}", "kept")
+        note(f"job {id} goes on; follow it with: {call.command(f'logs -f {named(id)}')}", "kept")
         return BY_SIGNAL + number
     try:
         changed = client.cancel([id])
     except (StoreUnavailable, KeyboardInterrupt) as error:
         what = f"was not cancelled: {error.message}" if isinstance(error, StoreUnavailable) else "may not be cancelled"
-        note(f"job {id} {what}; cancel it with: {call.command(f'cancel {id}')}", "not_cancelled")
+        note(f"job {id} {what}; cancel it with: {call.command(f'cancel {named(id)}')}", "not_cancelled")
         return BY_SIGNAL + number
     try:
         now = changed.jobs[0] if changed.jobs else client.job(id)

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from queuectl.cli.call import Call
 from queuectl.cli.console import Console
 from queuectl.cli.render import STATE_STYLES, Cell, Column, cut, visible
-from queuectl.client.documents import STATUS, busy, finding_to_json, retry_text, seen_counts, slots
+from queuectl.client.documents import STATUS, busy, retry_text, seen_counts, slots
 from queuectl.client.facade import Client
 from queuectl.client.values import Status, WorkerView
 from queuectl.domain.condition import Condition, finding
 from queuectl.domain.finding import PROBLEM, Finding
 from queuectl.domain.job import FINISHED, JobState
+from queuectl.domain.proposed import option
 from queuectl.domain.selector import Selector
 from queuectl.wire.limits import pause_words
 from queuectl.wire.times import format_duration, parse_duration
@@ -127,7 +128,7 @@ def _check(call: Call, client: Client) -> int:
     dead_within = parse_duration(call.args.dead_within, "--dead-within")
     findings = list(_findings(call, client, max_wait, dead_within))
     if call.console.as_json:
-        call.console.json({"ok": not findings, "findings": [finding_to_json(finding) for finding in findings]})
+        call.console.json({"ok": not findings, "findings": call.findings(findings)})
     elif findings:
         call.console.lines(finding.message for finding in findings)
     else:
@@ -153,7 +154,7 @@ def _findings(call: Call, client: Client, max_wait: float, dead_within: float) -
         used = [queue for queue, counts in found.queues.items() if any(counts[state] for state in waits)]
         for queue in client.unserved(used):
             what = f"no live worker serves queue {queue}"
-            fix = call.command(f"worker start --queue {queue}")
+            fix = call.command(f"worker start {option('--queue', queue)}")
             yield Finding(PROBLEM, "queue_unserved", what, fix)
     dead = Selector(states=(JobState.DEAD,))
     recent = found.counts[JobState.DEAD] - client.count(Selector(states=dead.states, before=found.at - dead_within))

@@ -10,7 +10,6 @@ from queuectl.cli.call import Call
 from queuectl.cli.choosing import age_to_delete
 from queuectl.cli.render import visible
 from queuectl.client.acting import check_prunable
-from queuectl.client.documents import finding_to_json
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import FINISHED
@@ -182,7 +181,7 @@ def doctor(call: Call) -> int:
     findings = checks.examine(call.db)
     bad = any(finding.level == "problem" for finding in findings)
     if console.as_json:
-        console.json({"ok": not bad, "findings": [finding_to_json(finding) for finding in findings]})
+        console.json({"ok": not bad, "findings": call.findings(findings)})
         return 1 if bad else 0
     for finding in findings:
         if console.quiet and finding.level == "ok":

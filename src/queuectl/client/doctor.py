@@ -14,6 +14,7 @@ from queuectl.client.findings import of_all_schedules, of_hooks
 from queuectl.domain.condition import Condition, finding
 from queuectl.domain.errors import QueuectlError
 from queuectl.domain.finding import NOTE, OK, PROBLEM, WARNING, Finding
+from queuectl.domain.proposed import named
 from queuectl.engine.dispatch import remains
 from queuectl.engine.dispatch.condition import condition_of
 from queuectl.engine.dispatch.guardian import settle_dead
@@ -191,7 +192,7 @@ def _limits(store: Store) -> Iterator[Finding]:
     for queue in store.queues():
         if queue.pause and queue.pause.until is None and store.now() - queue.pause.since > PAUSED_LONG_S:
             what = f"queue {queue.name} is {pause_words(queue.pause)}"
-            yield Finding(WARNING, "queue_paused_long", what, f"queuectl queue resume {queue.name}")
+            yield Finding(WARNING, "queue_paused_long", what, f"queuectl queue resume {named(queue.name)}")
     for lock in locks.views(store, ""):
         if lock.needed > lock.capacity:
             error = units_missing("a job", lock.name, lock.units, lock.needed)

@@ -12,6 +12,7 @@ from queuectl.domain.batch import lock_of, needs, with_lock
 from queuectl.domain.errors import Conflict, Invalid, not_an_id
 from queuectl.domain.fields import SETTABLE, Field
 from queuectl.domain.job import Job, JobState
+from queuectl.domain.proposed import named
 from queuectl.factory import JobFactory, with_command
 from queuectl.settings import Settings
 from queuectl.store.port import Store
@@ -147,14 +148,15 @@ def _check_state(job: Job, given: Sequence[str]) -> None:
     if job.finished and (times := [key for key in TIMES if key in given]):
         raise Conflict(
             f"job {job.id} is {job.state}, so its {times[0]} cannot be changed",
-            f"run it again: queuectl retry {job.id}",
+            f"run it again: queuectl retry {named(job.id)}",
         )
 
 
 def _replaced(job: Job, old: str, new: str) -> str | tuple[str, ...]:
     """The job's command with the text replaced, in each word of a list."""
     if not contains(job, (old, new)):
-        raise Conflict(f"the command of job {job.id} does not contain {old!r}", f"see it: queuectl show {job.id}")
+        hint = f"see it: queuectl show {named(job.id)}"
+        raise Conflict(f"the command of job {job.id} does not contain {old!r}", hint)
     if isinstance(job.command, str):
         return check_command(job.command.replace(old, new), "command")
     return check_command([word.replace(old, new) for word in job.command], "command")

@@ -13,6 +13,7 @@ from queuectl.domain.batch import batch_of
 from queuectl.domain.condition import SAID, Condition
 from queuectl.domain.job import DEFAULT_QUEUE, Job, JobState
 from queuectl.domain.limits import Hold, enough_for, requests_of
+from queuectl.domain.proposed import named, option
 from queuectl.domain.reason import Code, Gate, closed_gates, ordinal
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
@@ -20,6 +21,7 @@ from queuectl.wire.times import format_second
 from queuectl.wire.words import age, counted, short
 
 HOLDERS_MAX, HOLDERS_TOLD = 100, 5
+WORKER = "queuectl worker start"
 RUNS = 100
 """How many of the latest runs of a queue an estimate goes by."""
 SLOTS = frozenset({Code.BUSY, Code.LINE, Code.NEXT})
@@ -84,38 +86,38 @@ class _Explaining:
         job, queue = self._job, self._job.queue
         match gate.code:
             case Code.HELD:
-                return gate._replace(told=self._since("held", "Held"), fix=f"queuectl release {job.id}")
+                return gate._replace(told=self._since("held", "Held"), fix=f"queuectl release {named(job.id)}")
             case Code.EXPIRED if all(each.stopping or each.orphaned for each in self._around.live):
                 told = reason_words(job, gate.reason, self._now, self._time)
-                return gate._replace(told=f"{told}; the next worker cancels it", fix="queuectl worker start")
+                return gate._replace(told=f"{told}; the next worker cancels it", fix=WORKER)
             case Code.CANCELLING:
-                fix = f"queuectl cancel {job.id}" if self._condition() is Condition.ORPHANED else None
+                fix = f"queuectl cancel {named(job.id)}" if self._condition() is Condition.ORPHANED else None
                 return gate._replace(told=self._since(gate.reason, "CancelRequested") + self._of_worker(), fix=fix)
             case Code.SCHEDULED:
                 told = reason_words(job, gate.reason, self._now, self._time) or ""
-                return gate._replace(told=told, fix=f"queuectl retry {job.id}")
+                return gate._replace(told=told, fix=f"queuectl retry {named(job.id)}")
             case Code.EXPIRED:
                 return gate._replace(told=reason_words(job, gate.reason, self._now, self._time) or "")
             case Code.RETRY:
                 told = f"{gate.reason}: {job.error}" if job.error else gate.reason
-                return gate._replace(told=told, fix=f"queuectl retry {job.id}")
+                return gate._replace(told=told, fix=f"queuectl retry {named(job.id)}")
             case Code.BLOCKED:
                 return self._blocked(gate)
             case Code.PAUSED:
-                return gate._replace(told=self._pause(), fix=f"queuectl queue resume {queue}")
+                return gate._replace(told=self._pause(), fix=f"queuectl queue resume {named(queue)}")
             case Code.NO_WORKER:
-                option = "" if queue == DEFAULT_QUEUE else f" --queue {queue}"
-                return gate._replace(told=gate.reason, fix=f"queuectl worker start{option}")
+                served = f"queuectl worker start {option('--queue', queue)}"
+                return gate._replace(told=gate.reason, fix=WORKER if queue == DEFAULT_QUEUE else served)
             case Code.CONCURRENCY | Code.RATE:
                 return self._of_queue(gate)
             case Code.LOCK:
                 return self._of_lock(gate)
             case Code.BUSY:
                 waits = self._around.slots(queue).waits
-                return gate._replace(told=gate.reason, fix=None if waits else "queuectl worker start")
+                return gate._replace(told=gate.reason, fix=None if waits else WORKER)
             case Code.NEXT if (slots := self._around.slots(queue)).busy >= slots.all:
                 told = f"{gate.reason}; {slots.in_words} busy"
-                return gate._replace(told=told, fix="queuectl worker start")
+                return gate._replace(told=told, fix=WORKER)
             case _:
                 return gate._replace(told=gate.reason)
 
@@ -132,7 +134,7 @@ class _Explaining:
         more = self._job.unmet - len(awaited[:HOLDERS_TOLD])
         told = ", ".join(map(str, awaited[:HOLDERS_TOLD])) + (f" and {more:,} more" if more > 0 else "")
         holders = [Hold(each.job, each.since or self._job.created_at, ()) for each in awaited if each.job]
-        held = next((f"queuectl release {each.job}" for each in awaited if each.held), None)
+        held = next((f"queuectl release {named(each.job)}" for each in awaited if each.job and each.held), None)
         return gate._replace(told=f"waits for {told}" if awaited else gate.reason, holders=holders, fix=held)
 
     def _pause(self) -> str:
@@ -150,13 +152,14 @@ class _Explaining:
         if gate.code is Code.CONCURRENCY:
             running, holders = self._around.running_in(queue.name), self._around.running(queue.name)
             told = f"queue {queue.name}: {running} of {queue.concurrency} running{_by(holders, running, now)}"
-            fix = f"queuectl queue set {queue.name} concurrency={running + 1}"
+            fix = f"queuectl queue set {named(queue.name)} concurrency={running + 1}"
             return gate._replace(told=f"{told}; {self._place(ahead)}", holders=holders, fix=fix)
         assert queue.rate is not None
         told = f"queue {queue.name}: no more than {counted(queue.rate.starts, 'start')} in {short(queue.rate.window_s)}"
         told += ", evenly" if queue.rate.even else ""
         told += f"; the next in {short(max(0.0, gate.opens_at - now))}" if gate.opens_at else ""
-        return gate._replace(told=f"{told}; {self._place(ahead)}", fix=f"queuectl queue set {queue.name} rate=none")
+        fix = f"queuectl queue set {named(queue.name)} rate=none"
+        return gate._replace(told=f"{told}; {self._place(ahead)}", fix=fix)
 
     def _of_lock(self, gate: Gate) -> Gate:
         assert gate.name is not None
@@ -178,7 +181,7 @@ class _Explaining:
             of = f"{waiting:,}" if waiting <= most else f"over {most:,}"
             told += f"; {self._place(ahead).removesuffix(' in line')}" + (f" of {of}" if ahead <= most else "")
         enough = None if lock.named else enough_for(units + sum(len(each.units) for each in keepers), held)
-        fix = None if enough is None else f"queuectl lock set {lock.name} {enough}"
+        fix = None if enough is None else f"queuectl lock set {named(lock.name)} {enough}"
         place = None if ahead is None else ahead + 1
         return gate._replace(told=told, place=place, waiting=waiting, fix=fix)
 

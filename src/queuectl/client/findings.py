@@ -12,6 +12,7 @@ from queuectl.domain.alerts import Trouble
 from queuectl.domain.condition import Condition
 from queuectl.domain.finding import OK, PROBLEM, Finding
 from queuectl.domain.job import DEFAULT_QUEUE, HOOKS, JobState
+from queuectl.domain.proposed import named, option
 from queuectl.domain.scheduled import IDLE_TOLD
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
@@ -27,7 +28,7 @@ SERVING = (Condition.DRIVEN, Condition.UNKNOWN)
 def of_schedules(store: Store) -> Iterator[Finding]:
     """Problems with schedules that need a person's attention."""
     for each in views(store, ""):
-        show = f"queuectl schedule show {each.name}"
+        show = f"queuectl schedule show {named(each.name)}"
         if each.overdue:
             what = f"schedule {each.name} was due at {format_second(each.next[0])}, and no worker has fired it"
             lacks = each.cron is not None and zones.find(each.zone) is None
@@ -53,7 +54,7 @@ def of_all_schedules(store: Store) -> Iterator[Finding]:
     for queue in unserved(store, (each.job.get("queue", DEFAULT_QUEUE) for each in found)):
         names = ", ".join(each.name for each in found if each.job.get("queue", DEFAULT_QUEUE) == queue)
         what = f"no live worker serves queue {queue}, to which schedules add jobs: {names[:200]}"
-        yield Finding(PROBLEM, "schedule_unserved", what, f"queuectl worker start -q {queue}")
+        yield Finding(PROBLEM, "schedule_unserved", what, f"queuectl worker start {option('--queue', queue)}")
     if found:
         release = zones.version()
         what = f"time zones: tzdata {release}" if release else "time zones: of an unknown release"

@@ -15,6 +15,7 @@ from queuectl.client.waiting import RECHECK_EVERY_S, Patience, Say, Watch, refus
 from queuectl.clock import boottime
 from queuectl.domain.errors import NotFound, StoreUnavailable
 from queuectl.domain.job import Attempt, Job, JobState
+from queuectl.domain.proposed import named
 from queuectl.engine.supervise.output import PIECE_BYTES_MAX, cut_note, read_capped, read_on
 from queuectl.places import refuse_moved
 from queuectl.settings import Settings
@@ -47,7 +48,8 @@ def read(store: Store, job: Job, number: int | None, stream: int | None, tail: i
     wanted = attempts[-1].number if number is None else number
     attempt = next((each for each in attempts if each.number == wanted), None)
     if attempt is None:
-        raise NotFound(f"job {job.id} has no attempt {wanted}", f"it has had {len(attempts)}: queuectl show {job.id}")
+        hint = f"it has had {len(attempts)}: queuectl show {named(job.id)}"
+        raise NotFound(f"job {job.id} has no attempt {wanted}", hint)
     pieces = _so_far(store, job, attempt)
     for which, data in pieces:
         if stream is None or stream == which:

@@ -10,6 +10,7 @@ from shlex import quote
 from queuectl.client.schedule_views import ScheduleView
 from queuectl.client.schedules import add
 from queuectl.domain.errors import Conflict
+from queuectl.domain.proposed import named
 from queuectl.store.port import Store
 from queuectl.typed import Any
 from queuectl.wire.crontab import Entry
@@ -57,6 +58,6 @@ def add_all(store: Store, who: str, schedules: Sequence[Mapping[str, Any]]) -> l
     with store.transaction():
         there = {each.name for each in store.schedules()}
         if taken := next((each["name"] for each in schedules if each["name"] in there), None):
-            hint = f"take its line away, or delete the schedule first: queuectl schedule delete {taken}"
+            hint = f"take its line away, or delete the schedule first: queuectl schedule delete {named(taken)}"
             raise Conflict(f"schedule {taken} exists; nothing was imported", hint)
         return [add(store, who, paused=True, **each) for each in schedules]

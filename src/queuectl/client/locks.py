@@ -120,7 +120,7 @@ def set_units(store: Store, who: str, name: str, capacity: Any = None, units: An
     if env is not None:
         given["env"] = None if env == NONE else check_variable(env, "env")
     if not given:
-        raise Invalid("nothing to set", "e.g. queuectl lock set gpu 4, queuectl lock set gpu units=0,1,2,3")
+        raise Invalid("nothing to set", "such as: queuectl lock set gpu 4; or: queuectl lock set gpu units=0,1,2,3")
     with store.transaction():
         lock = store.change_lock(name, lambda lock: lock._replace(**given))
         how = f"units={','.join(lock.units)}" if lock.named else str(lock.capacity)

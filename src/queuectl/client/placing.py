@@ -97,7 +97,8 @@ def named(made: str, path: str) -> Iterator[None]:
         if made not in error.message:
             raise
         told = error.message.replace(f"the store {made}", path).replace(made, path)
-        raise type(error)(told, error.hint.replace(made, path)) from None
+        error.say(told, error.hint.replace(made, path))
+        raise
 
 
 def _sweep(around: str, now: float) -> None:
@@ -127,11 +128,11 @@ def new_place(path: str, replace: bool, example: str, *, over_backups: bool = Fa
         return path
     if os.path.dirname(path) in DEVICES or (os.path.exists(path) and not os.path.isfile(path)):
         raise Invalid(f"{path} is a device or a pipe, not a file", f"name a file, such as {example}")
-    if not replace:
-        raise Conflict(f"{path} is there already", "name another file, or write over it with --replace")
-    mode = mode_of_store(path) if os.path.exists(path) else None
+    mode = mode_of_store(path) if os.path.exists(path) and (replace or os.access(path, os.R_OK)) else None
     if mode is not None and not (over_backups and mode == AT_REST):
         raise Conflict(f"{path} is a queuectl store, with its jobs", "name another file")
+    if not replace:
+        raise Conflict(f"{path} is there already", "name another file, or write over it with replace=true")
     return path
 
 

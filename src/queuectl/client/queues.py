@@ -148,7 +148,7 @@ def set_limits(store: Store, who: str, name: str, **given: Any) -> QueueView:
     name = check_queue(name, "queue")
     values = {key: _checked(key, value) for key, value in given.items() if value is not None}
     if not values:
-        raise Invalid("nothing to set", "e.g. queuectl queue set video concurrency=4 rate=100/h")
+        raise Invalid("nothing to set", "such as: queuectl queue set video concurrency=4 rate=100/h")
 
     def change(queue: Queue) -> Queue:
         limits = {key: value for key, value in values.items() if key not in POLICY}

@@ -83,11 +83,9 @@ def add(
     now = store.now()
     name = check_name(name, "the schedule's name")
     if (cron is None) == (every is None):
-        raise Invalid(
-            "a schedule needs either a cron expression or an interval", 'e.g. --cron "0 3 * * *", or --every 5m'
-        )
+        raise Invalid("a schedule needs either a cron expression or an interval", 'e.g. cron="0 3 * * *", or every=5m')
     if every is not None and tz is not None:
-        raise Invalid("an interval has no time zone", "leave --tz out")
+        raise Invalid("an interval has no time zone", "leave the zone out")
     document = check_document(as_json(job), now)
     settings = Settings(store.config(), store.defaults)
     new = Schedule(
@@ -104,7 +102,7 @@ def add(
     with store.transaction():
         if not store.add_schedule(new):
             if not replace:
-                raise Conflict(f"schedule {name} exists", f"change it with --replace, or: queuectl schedule set {name}")
+                raise Conflict(f"schedule {name} exists", "write over it with replace=true; `schedule set` changes it")
             store.change_schedule(name, lambda old: _replaced(old, new))
         note(store, who, "ScheduleAdded", f"{name}: {_said(new)}")
     return view(store, who, name)
@@ -163,7 +161,7 @@ def change(
     from now on. Raises `NotFound`, `Invalid`."""
     given = (job, cron, every, tz, overlap, catch_up, late_max, jitter, alert, ping, expect_within)
     if all(each is None or each == {} for each in given):
-        raise Invalid("nothing to change", f'e.g. queuectl schedule set {name} --cron "0 4 * * *"')
+        raise Invalid("nothing to change", f'such as: queuectl schedule set {name} --cron "0 4 * * *"')
     if cron is not None and every is not None:
         raise Invalid("a cron expression and an interval exclude each other", "give one of them")
     now = store.now()
@@ -221,7 +219,7 @@ def watch_with(old: Watch, alert: str | None, ping: str | None, expect_within: A
 
 def _with_rule(old: Schedule, now: float, cron: str | None, every: Any, tz: str | None) -> Schedule:
     if tz is not None and cron is None and (every is not None or old.cron is None):
-        raise Invalid("an interval has no time zone", "leave --tz out")
+        raise Invalid("an interval has no time zone", "leave the zone out")
     if every is not None:
         seconds = check_every(as_json(every), "every")
         anchor = old.anchor if seconds == old.every else float(int(now))

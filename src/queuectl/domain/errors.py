@@ -6,8 +6,9 @@ from __future__ import annotations
 class QueuectlError(Exception):
     """A failure a person can act on.
 
-    `message` is one line: what is wrong, with the value. `hint` is one line: what would be right (may be empty). `code`
-    is a stable word for programs, `exit_code` the process's exit code, `http_status` the status of an HTTP answer.
+    `message` is one line: what is wrong, with the value. `hint` is one line: what would be right (may be empty). It
+    names keys as the API does, such as `on_conflict=ignore`; the command line shows its options instead. `code` is a
+    stable word for programs, `exit_code` the process's exit code, `http_status` the status of an HTTP answer.
     """
 
     code = "failed"
@@ -20,6 +21,12 @@ class QueuectlError(Exception):
         self.hint = hint
         if hint:
             self.add_note(hint)  # shown in tracebacks
+
+    def say(self, message: str, hint: str) -> None:
+        """Changes its words, not its kind."""
+        self.args = (message,)
+        self.message, self.hint = message, hint
+        self.__notes__ = [hint] if hint else []
 
     def hint_and(self, more: str) -> str:
         """Its hint, if it has one, and another."""
@@ -94,9 +101,9 @@ class IdTwice(Conflict):
         return IdTwice, (self.id,)
 
 
-KEY_HINT = "keep that one with --on-conflict ignore, or change it with --on-conflict replace"
+KEY_HINT = "keep that one with on_conflict=ignore, or change it with on_conflict=replace"
 FREE_HINT = "its key is free once its unique-for is over, or it is deleted"
-KEPT_KEY_HINT = f"keep that one with --on-conflict ignore; {FREE_HINT}"
+KEPT_KEY_HINT = f"keep that one with on_conflict=ignore; {FREE_HINT}"
 """Where the job that holds the key has finished."""
 
 
@@ -121,7 +128,7 @@ class KeyTwice(Conflict):
     """Two new jobs that are added together have the same unique `key`."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"unique key {key!r} comes twice", "leave one out, or use --on-conflict ignore")
+        super().__init__(f"unique key {key!r} comes twice", "leave one out, or use on_conflict=ignore")
         self.key = key
 
     def __reduce__(self) -> tuple[type[KeyTwice], tuple[str]]:
@@ -148,7 +155,7 @@ class NoStore(StoreUnavailable):
 
 def no_store(place: str) -> NoStore:
     """The error for a store at this place."""
-    return NoStore(f"there is no store {place}", "check the name; the first job makes it: queuectl enqueue")
+    return NoStore(f"there is no store {place}", "check the name; the first job makes it: queuectl enqueue -- CMD")
 
 
 class StoreBusy(StoreUnavailable):
@@ -172,7 +179,8 @@ class OutcomeUnknown(StoreUnavailable):
 def error_of(code: str, message: str, hint: str = "") -> QueuectlError:
     """The error with this code from another process. An unknown code becomes `OperationFailed` and is kept."""
     kinds = (
-        Invalid, NotFound, Conflict, StoreBusy, StoreUnavailable, StoreLost, OutcomeUnknown, TimedOut, SystemFailure,
+        Invalid, NotFound, Conflict, StoreBusy, StoreUnavailable, StoreLost, DiskFull, OutcomeUnknown, TimedOut,
+        SystemFailure,
     )  # fmt: skip
     error = next((kind for kind in kinds if kind.code == code), OperationFailed)(message, hint)
     error.code = code

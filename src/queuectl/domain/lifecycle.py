@@ -37,6 +37,7 @@ from queuectl.domain.events import Settled as Settled
 from queuectl.domain.events import Started as Started
 from queuectl.domain.events import Stuck as Stuck
 from queuectl.domain.job import Job, JobState, Outcome
+from queuectl.domain.proposed import named
 from queuectl.typed import Any
 
 BLOCKED, PENDING, PROCESSING, FAILED = JobState.BLOCKED, JobState.PENDING, JobState.PROCESSING, JobState.FAILED
@@ -128,7 +129,7 @@ def apply(job: Job, event: Event, now: float) -> Job:
     if allowed is None:
         raise Conflict(
             f"job {job.id} is {job.state} and cannot {VERBS[type(event)]}",
-            f"see its history with: queuectl show {job.id}",
+            f"see its history with: queuectl show {named(job.id)}",
         )
     values = list(job)
     values[_PLACES["updated_at"]] = now

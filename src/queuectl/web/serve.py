@@ -104,7 +104,7 @@ def open_client(db: str | None, make: bool = True) -> Client:
         try:
             places.refuse_missing(url)
         except NoStore:
-            raise StoreLost(f"the store {url} was removed", "start again: queuectl serve makes a new one") from None
+            raise StoreLost(f"the store {url} was removed", "to make a new one: queuectl serve") from None
     store = places.open_store(db)
     store.wait_at_most(STORE_PATIENCE_S)
     store.save_memory()

@@ -129,7 +129,7 @@ class _Reader:
         if name == "MAILTO":
             if value:
                 self.hints.append(
-                    f"cron mailed output to {value}; here each output is kept (queuectl logs ID), "
+                    f"cron mailed output to {value}; here each output is kept (logs ID), "
                     "and schedule set NAME --alert tells of failures"
                 )
         elif name not in NOT_HEEDED:

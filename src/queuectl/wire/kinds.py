@@ -232,7 +232,7 @@ def _check_length(text: str, limit: int) -> None:
     if len(text) * 4 > limit and (size := len(text.encode())) > limit:
         raise Invalid(
             f"command is {size:,} bytes long; the limit is {limit:,}",
-            "put it into a script file, or feed the data with --stdin FILE",
+            "put it into a script file, or feed the data with stdin=FILE",
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from queuectl.domain.errors import Invalid
 from queuectl.domain.limits import CAPACITY_MAX, RATE_STARTS_MAX, Pause, Rate, numbered
+from queuectl.domain.proposed import named
 from queuectl.wire.kinds import NONE, check_queue, check_text, shown
 from queuectl.wire.times import parse_duration
 from queuectl.wire.words import local_time
@@ -32,7 +33,7 @@ def parse_rate(value: object, key: str) -> Rate:
     except Invalid:
         raise Invalid(f"{key} {shown(value)} is not a rate", _RATE_HINT) from None
     if not 1 <= int(count) <= RATE_STARTS_MAX:
-        hint = "use a shorter window" if int(count) else "to start none, pause the queue: queuectl queue pause"
+        hint = "use a shorter window" if int(count) else "to start none, pause the queue: queuectl queue pause QUEUE"
         raise Invalid(f"{key} must be of 1 to {RATE_STARTS_MAX:,} starts, not {count}", hint)
     if seconds <= 0:
         raise Invalid(f"{key} {shown(value)} has a window of no length", _RATE_HINT)
@@ -75,7 +76,7 @@ def units_missing(job: str, lock: str, units: Sequence[str], needed: int) -> Inv
     more = str(needed) if tuple(units) == numbered(len(units)) else f"units={','.join(units)},…"
     return Invalid(
         f"{job} needs {needed} units of lock {lock}, which has {len(units)}",
-        f"give it more: queuectl lock set {lock} {more}",
+        f"give it more: queuectl lock set {named(lock)} {more}",
     )
 
 

@@ -221,7 +221,7 @@ def _not_settable(typed: str, key: str) -> Invalid:
         return Invalid(f"unknown key {typed!r}", nearest(key, tuple(_SETTABLE), KEYS))
     if setter != "user":
         return Invalid(f"{key} is written by queuectl and cannot be set", "leave the key out")
-    return Invalid(f"{key} cannot be changed later", "add the job again with another one: queuectl clone")
+    return Invalid(f"{key} cannot be changed later", "add the job again with another one: queuectl clone ID")
 
 
 def not_a_list() -> Invalid:

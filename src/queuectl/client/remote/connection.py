@@ -185,7 +185,7 @@ class RemoteConnection:
     def _lost(self, error: Exception) -> NoAnswer:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return NoAnswer(
-            f"no answer from {self.url}: {why}", "does queuectl serve run there? the request may have been carried out"
+            f"no answer from {self.url}: {why}", "does the server run there? the request may have been carried out"
         )
 
 

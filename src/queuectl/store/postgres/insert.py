@@ -11,6 +11,7 @@ from psycopg.errors import UniqueViolation
 
 from queuectl.domain.errors import Conflict, IdTaken, IdTwice, OutcomeUnknown, StoreUnavailable
 from queuectl.domain.job import Job, Spec
+from queuectl.domain.proposed import named
 from queuectl.store.postgres.session import PostgresSession
 from queuectl.store.postgres.text import copy_text
 from queuectl.store.shared import rows
@@ -51,7 +52,7 @@ class Inserting(PostgresSession, Limits):
             what = "it was" if len(some) == 1 else "they were"
             raise OutcomeUnknown(
                 f"{error.message.partition('; not known')[0]}; not known whether {what} added",
-                f"look first: queuectl show {some[0].id}",
+                f"look first: queuectl show {named(some[0].id)}",
             ) from None
         arrived = [job.id for births in births_of(jobs, 0.0) for job in births.arriving()]
         return {job.id: job for job in self._jobs("WHERE id = ANY (?)", [arrived])} if arrived else {}

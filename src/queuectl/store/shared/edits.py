@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from queuectl.domain import order
 from queuectl.domain.errors import Conflict, Invalid, QueuectlError
 from queuectl.domain.job import FINISHED, Job, JobState, Spec
+from queuectl.domain.proposed import named
 from queuectl.store.shared.births import Births
 from queuectl.store.shared.jobs import Jobs
 from queuectl.store.shared.rows import EDITED
@@ -150,7 +151,7 @@ class Edits(Jobs):
         if len(crowd) > CROWD_MAX:
             raise Conflict(
                 f"more than {CROWD_MAX:,} jobs with the same time are before job {next_.id}",
-                f"move it before the first of them: queuectl move {job.id} --front",
+                f"move it before the first of them: queuectl move --front {named(job.id)}",
             )
         at = {"queue": job.queue, "priority": next_.priority, "but": job.seq}
         earlier = self.read("before", **at, due_at=next_.due_at, seq=0)
@@ -185,7 +186,8 @@ def _in_line(job: Job, now: float) -> Job:
     """The job, if it is due and waits. Raises `Conflict`."""
     if job.state is JobState.PROCESSING or job.state in FINISHED:
         state = "running" if job.state is JobState.PROCESSING else job.state
-        raise Conflict(f"job {job.id} is {state} and stands in no line", f"see: queuectl show {job.id}")
+        raise Conflict(f"job {job.id} is {state} and stands in no line", f"see: queuectl show {named(job.id)}")
     if job.due_at > now:
-        raise Conflict(f"job {job.id} is not due yet and stands in no line", f"make it due: queuectl retry {job.id}")
+        hint = f"make it due: queuectl retry {named(job.id)}"
+        raise Conflict(f"job {job.id} is not due yet and stands in no line", hint)
     return job

@@ -133,7 +133,7 @@ class Jobs(Limits):
             if only_dead:
                 _refuse_living(job)
             if job.state is JobState.PROCESSING:
-                raise Conflict(f"job {job.id} is running", "cancel it first, or use --force")
+                raise Conflict(f"job {job.id} is running", "cancel it first, or use force=true")
             deleted.append(job)
             return job
 

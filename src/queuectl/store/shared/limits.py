@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import inf
 
 from queuectl.domain.errors import Conflict, NotFound
+from queuectl.domain.proposed import named
 from queuectl.store.shared.edges import Edges
 from queuectl.store.shared.rows import WAITING
 from queuectl.store.shared.settings import KeptSettings
@@ -147,7 +148,7 @@ class Limits(KeptSettings, Workers, Edges):
         with self.transaction():
             self._shut_gates()
             if self.holders(name) or any(name in map(_name, locks) for locks, _ in self.needs()):
-                raise Conflict(f"lock {name} is held or waited for", f"see by whom: queuectl lock show {name}")
+                raise Conflict(f"lock {name} is held or waited for", f"see by whom: queuectl lock show {named(name)}")
             if not self._select("DELETE FROM {schema}.locks WHERE name = ? RETURNING 1", [name]):
                 raise NotFound(f"no lock {name}", "see them with: queuectl lock list")
             self._limit_batch(name, 1)

@@ -378,7 +378,7 @@ BEGIN
         PERFORM {schema}.enqueue_refuse(
             format('command is %s bytes long; the limit is %s',
                 to_char(bytes, 'FM999,999,999,999'), to_char(most, 'FM999,999,999,999')),
-            'put it into a script file, or feed the data with --stdin FILE');
+            'put it into a script file, or feed the data with stdin=FILE');
     END IF;
 END $$;
 
@@ -672,7 +672,7 @@ BEGIN
         IF needed > capacity THEN
             PERFORM {schema}.enqueue_refuse(
                 format('%s needs %s units of lock %s, which has %s', job, needed, lock, capacity),
-                'give it more: queuectl lock set ' || lock || ' ' || CASE
+                'give it more: queuectl lock set ' || CASE WHEN lock LIKE '-%' THEN '-- ' ELSE '' END || lock || ' ' || CASE
                     WHEN jsonb_typeof(known) = 'array' AND known <>
                         (SELECT jsonb_agg(number::text) FROM generate_series(0, capacity - 1) AS number)
                     THEN 'units='
