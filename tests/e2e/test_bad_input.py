@@ -31,6 +31,21 @@ BAD = {
     ),
     "plain words": ("enqueue echo hi", 2, "queuectl enqueue -- echo hi"),
     "plain words with options": ("enqueue ls -la", 2, "--"),
+    "plain words on another store": (
+        "enqueue -q v echo hi --db 'a b.db' --tag 'x y'",
+        2,
+        "write: queuectl enqueue --db 'a b.db' -q v --tag 'x y' -- echo hi, or -c 'echo hi', or a JSON",
+    ),
+    "an option as a word": (
+        "enqueue timeout=5m -- true",
+        2,
+        "not take 'timeout=5m'; give it as an option: --timeout 5m",
+    ),
+    "a command without dashes on another store": (
+        "enqueue --db 'a b.db' -q v make -j4",
+        2,
+        "queuectl enqueue --db 'a b.db' -q v -- make …",
+    ),
     "two sources": ("enqueue -c true -- true", 2, "exclude each other"),
     "no command": ("""enqueue '{"id": "x"}'""", 2, "needs a command"),
     "an empty command": ("""enqueue '{"command": ""}'""", 2, "command is empty"),

@@ -165,10 +165,21 @@ def test_a_value_may_begin_with_a_dash() -> None:
             "run",
             ["--queue", "q", "make", "-j4"],
             "unknown option -j4",
-            "put -- before the command: queuectl run -- make …",
+            "put -- before the command: queuectl run --queue q -- make …",
         ),
         ("run", ["make && rm x", "-y"], "unknown option -y", "write: queuectl run -c 'make && rm x'"),
-        ("queue set", ["video", "--concurrency", "4"], "unknown option --concurrency", "without --: concurrency=VALUE"),
+        ("queue set", ["video", "--concurrency", "4"], "unknown option --concurrency", "without --: concurrency=4"),
+        ("set", ["a", "--priority", "5"], "unknown option --priority", "write it without --: priority=5"),
+        ("queue resume", ["-vid"], "unknown option -vid", "if it is a name, write: queuectl queue resume -- -vid"),
+        ("clone", ["a", "timeout=5 m"], "clone does not take 'timeout=5 m'", "as an option: --timeout '5 m'"),
+        ("schedule set", ["n", "max_retries=5"], "does not take 'max_retries=5'", "as an option: --max-retries 5"),
+        ("run", ["a=b"], "run does not take 'a=b'", "write: queuectl run -- a=b, or -c a=b"),
+        (
+            "run",
+            ["make it", "--db", "a b.db", "-q", "v", "--env=A=1"],
+            "run does not take 'make it'",
+            "write: queuectl run --db 'a b.db' -q v --env=A=1 -- make it, or -c 'make it'",
+        ),
         ("set", ["a", "--priority=5"], "unknown option --priority", "write it without --: priority=5"),
         ("list", ["--newer-than", "1d"], "unknown option --newer-than", "see: queuectl list --help"),
         ("run", ["--prio", "5", "make"], "unknown option --prio", "did you mean '--priority'?"),
@@ -180,13 +191,13 @@ def test_a_value_may_begin_with_a_dash() -> None:
             "schedule add",
             ["n", "--every", "5m", "b", "c"],
             "schedule add does not take 'b'",
-            "write: queuectl schedule add n -- b c, or -c 'b c'",
+            "write: queuectl schedule add n --every 5m -- b c, or -c 'b c'",
         ),
         (
             "schedule add",
             ["n", "--every", "5m", "make", "-j4"],
             "unknown option -j4",
-            "put -- before the command: queuectl schedule add n -- make …",
+            "put -- before the command: queuectl schedule add n --every 5m -- make …",
         ),
         ("clone", ["a", "--prioritty", "5"], "unknown option --prioritty", "did you mean '--priority'?"),
         ("status", ["extra"], "status does not take 'extra'", "usage: queuectl status"),
@@ -197,7 +208,7 @@ def test_a_wrong_word_is_named_with_what_would_be_right(
 ) -> None:
     def understand() -> None:
         _, typed = parser.parse(commands()[command], words)
-        parser.check_arity(commands()[command], typed)
+        parser.check_arity(commands()[command], typed, words)
 
     with pytest.raises(Invalid) as refused:
         understand()

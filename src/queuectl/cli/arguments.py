@@ -74,26 +74,33 @@ def _option_hint(
 ) -> str:  # fmt: skip
     """A hint for an unknown option. `typed` are the words that are no known option or its value; `is_parted`: the job's
     command stands behind `--` already."""
-    from queuectl.cli.familiar import lines_for, option_meant
+    from shlex import join, quote
+
+    from queuectl.cli.familiar import given_options, lines_for, option_meant
 
     known = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
     meant = option_meant(unknown.partition("=")[0], known)
     if "KEY=VALUE" in command.words and unknown.startswith("--") and not meant:
-        key, _, value = unknown.removeprefix("--").partition("=")
-        return f"write it without --: {key}={value or 'VALUE'}"
+        key, equals, value = unknown.removeprefix("--").partition("=")
+        if not equals and unknown in words:
+            value = next(iter(words[words.index(unknown) + 1 :]), "")
+        return f"write it without --: {key}={quote(value) or 'VALUE'}"
     given = [word for word in typed if not word.startswith("-")]
     own = given[: command.least]
     first = next(iter(given[len(own) :]), None)
     is_command = command.takes_command and not set("{:") & set(first or "{")
     if first is not None and is_command and unknown not in words[: words.index(first)]:
+        own += given_options(command, words[: words.index(first, words.index(own[-1]) + 1 if own else 0)])
         if re.fullmatch(r"[A-Za-z0-9_./-]+", first):
-            return f"put -- before the command: queuectl {' '.join((command.name, *own))} -- {first} …"
+            return f"put -- before the command: queuectl {join((*command.name.split(), *own))} -- {first} …"
         return f"write: {lines_for(command.name, [first], own)}"
     if meant:
         return f"did you mean {meant!r}?"
     if command.takes_command and not is_parted:
         return f"options of the command itself go after --: queuectl {command.name} -- CMD ARG"
-    return f"see: queuectl {command.name} --help"
+    may_be_name = command.words and not command.takes_command and re.fullmatch(r"-[A-Za-z0-9._:]{2,}", unknown)
+    dashed = f"; if it is a name, write: queuectl {command.name} -- {unknown}"
+    return f"see: queuectl {command.name} --help{dashed if may_be_name else ''}"
 
 
 def build(command: Command) -> argparse.ArgumentParser:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from queuectl.domain.likeness import KEYS, near
+from queuectl.typed import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from queuectl.cli.command import Command
 
 COMMANDS = {
     "cron": "schedule add", "crontab": "import crontab", "schedules": "schedule list",
@@ -79,8 +83,46 @@ def option_meant(flag: str, known: Sequence[str]) -> str | None:
     return near(flag, known, {**words, **OPTIONS})
 
 
+def given_options(command: Command, words: Sequence[str]) -> list[str]:
+    """The options among the words of a command line, with their values; which store is meant comes first."""
+    from queuectl.cli.command import GLOBAL_OPTIONS
+
+    known = {flag: option for option in (*command.options, *GLOBAL_OPTIONS) for flag in option.flags}
+    store, others = list[str](), list[str]()
+    left = iter(words)
+    for word in left:
+        name, equals, _ = word.partition("=")
+        if (option := known.get(name)) is not None:
+            values = int(option.how.get("nargs", 1)) if option.takes_value and not equals else 0
+            (store if name == "--db" else others).extend([word, *(next(left, "") for _ in range(values))])
+    return store + others
+
+
+def with_options(hint: str, command: Command, words: Sequence[str]) -> str:
+    """A hint that proposes the same command with a job; there the options that were given are not left out."""
+    from shlex import join
+
+    begin = f"queuectl {command.name} "
+    given = join(given_options(command, words))
+    where = [at for job in ("-- ", "-c ") if (at := hint.find(begin + job)) >= 0]
+    if not where or not given:
+        return hint
+    at = min(where) + len(begin)
+    return f"{hint[:at]}{given} {hint[at:]}"
+
+
+def option_for(word: str, command: Command) -> str | None:
+    """The option that `KEY=VALUE` would be, as other commands take it; None if there is none."""
+    from shlex import quote
+
+    key, equals, value = word.partition("=")
+    flag = f"--{key.replace('_', '-')}"
+    known = {flag for option in command.options if option.takes_value for flag in option.flags}
+    return f"{flag} {quote(value)}" if equals and flag in known else None
+
+
 def lines_for(command: str, words: Sequence[str], own: Sequence[str] = ()) -> str:
-    """Lines that give these words to a command as its job, safe to paste, after the `own` words that it takes.
+    """Lines that give these words to a command as its job, safe to paste, after the `own` words that it got.
 
     A single word with shell syntax can only be meant for a shell.
     """

@@ -23,6 +23,7 @@ def file_of(args: SimpleNamespace, words: Sequence[str], after: Sequence[str] | 
 
     Raises `Invalid` if there is no job, or more than one form.
     """
+    _refuse_options(words)
     filename: str | None = "-" if list(words) == ["-"] else args.file
     if args.each_line is not None:
         if filename is not None:
@@ -51,6 +52,17 @@ def file_of(args: SimpleNamespace, words: Sequence[str], after: Sequence[str] | 
     if len(given) > 1:
         raise Invalid(f"{' and '.join(given)} exclude each other", "give one of them")
     return filename
+
+
+def _refuse_options(words: Sequence[str]) -> None:
+    """Raises `Invalid` for an option that is written as KEY=VALUE."""
+    if any("=" in word for word in words):
+        from queuectl.cli.familiar import option_for
+        from queuectl.cli.parser import OF_JOBS
+
+        for word in words:
+            if (option := option_for(word, OF_JOBS["enqueue"])) is not None:
+                raise Invalid(f"enqueue does not take {word!r}", f"give it as an option: {option}")
 
 
 def document_of(args: SimpleNamespace, words: Sequence[str], after: Sequence[str] | None) -> object:

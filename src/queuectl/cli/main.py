@@ -129,7 +129,7 @@ def _called(
     from queuectl.cli.call import Call, open_client, open_existing, open_rehearsal
     from queuectl.cli.command import Command
     from queuectl.cli.console import Console
-    from queuectl.domain.errors import QueuectlError
+    from queuectl.domain.errors import Invalid, QueuectlError
 
     if not isinstance(command, Command):
         if command is not None or not {"-h", "--help"}.isdisjoint(words):
@@ -145,7 +145,7 @@ def _called(
         return _version(console)
     if after is not None and not command.takes_command:
         typed += after
-    parser.check_arity(command, typed)
+    parser.check_arity(command, typed, words)
     makes = command.makes_store and not getattr(args, "all", False)  # all that there are: none, where there is no store
     if makes and getattr(args, "dry_run", False):
         given = given or open_rehearsal
@@ -157,6 +157,10 @@ def _called(
     try:
         return do(command, call)
     except QueuectlError as error:
+        if command.takes_command and isinstance(error, Invalid):
+            from queuectl.cli.familiar import with_options
+
+            error.hint = with_options(error.hint, command, words)
         error.hint = call.on_this_store(error.hint)
         console.begin_line()  # it is told after the command's output
         raise

@@ -151,19 +151,22 @@ def read(command: Command, words: Sequence[str]) -> tuple[SimpleNamespace, list[
     return SimpleNamespace(**found), typed
 
 
-def check_arity(command: Command, words: Sequence[str]) -> None:
-    """Raises `Invalid` if a command got too few or too many words."""
+def check_arity(command: Command, words: Sequence[str], line: Sequence[str] = ()) -> None:
+    """Raises `Invalid` if a command got too few or too many words. `line` are these and its options, as typed."""
     usage = f"usage: queuectl {command.name} {command.words}".rstrip()
     if len(words) < command.least:
         missing = command.words.replace("[", "").replace("]", "").split()[len(words)]
         raise Invalid(f"{command.name} needs {missing}", usage)
     most = command.most if command.words else 0
     if most is not None and len(words) > most:
-        from queuectl.cli.familiar import lines_for
+        from queuectl.cli.familiar import given_options, lines_for, option_for
 
         hint = usage
-        if command.takes_command:
-            hint = f"write: {lines_for(command.name, words[most:], words[:most])}"
+        if (option := option_for(words[most], command)) is not None:
+            hint = f"give it as an option: {option}"
+        elif command.takes_command:
+            own = [*words[:most], *given_options(command, line)]
+            hint = f"write: {lines_for(command.name, words[most:], own)}"
         raise Invalid(f"{command.name} does not take {words[most]!r}", hint)
 
 
