@@ -165,7 +165,9 @@ def test_a_queue_moves_to_a_server_when_its_running_command_has_ended(fleet: Ter
 
 def test_init_makes_the_tables_of_the_server_that_is_the_store(fleet: Terminal) -> None:
     made = fleet.good("queuectl init")
-    assert (made.out.startswith("ready: postgresql://"), made.err) == (True, "")
+    assert (made.out.startswith("made postgresql://"), made.err) == (True, "")
+    assert fleet.good("queuectl init").out == made.out.replace("made", "found")
+    assert fleet.good("queuectl init --json").json["made"] is False
     assert list(fleet.folder.iterdir()) == []
 
 

@@ -66,7 +66,7 @@ ANSWERS: Mapping[str, Schema] = {
     "migrate": fixed(store=TEXT, schema=COUNT, **{"from": COUNT}),
     "audit": listed(ref("Deed")),
     "config show": listed(ref("Setting")),
-    "init": {**optional(store=TEXT, made=FLAG), "required": ["store"]},
+    "init": fixed(store=TEXT, made=FLAG),
     "prune": fixed(pruned=COUNT, matching=COUNT),
     "doctor": CHECK,
     "service install": fixed(started=UNITS),

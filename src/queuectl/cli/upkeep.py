@@ -11,7 +11,7 @@ from queuectl.cli.choosing import age_to_delete
 from queuectl.cli.render import visible
 from queuectl.client.acting import check_prunable
 from queuectl.client.facade import Client
-from queuectl.domain.errors import Invalid
+from queuectl.domain.errors import Invalid, NoStore
 from queuectl.domain.job import FINISHED
 from queuectl.domain.likeness import nearest
 from queuectl.domain.selector import Selector
@@ -57,9 +57,14 @@ def _init_server(call: Call, url: str) -> int:
     """Makes the tables in a database, as its first use would."""
     from queuectl import places
 
-    store = places.open_store(url)
+    made = False
+    try:
+        store = places.open_or_empty(url)
+    except NoStore:
+        store, made = places.open_store(url), True
     store.close()
-    call.console.answer({"store": store.url}, store.url, f"ready: {store.url}")
+    told = f"{'made' if made else 'found'} {store.url}"
+    call.console.answer({"store": store.url, "made": made}, store.url, told)
     return 0
 
 
