@@ -10,6 +10,8 @@ from queuectl.typed import NamedTuple
 
 OURS = "QUEUECTL_"
 """Prefix of queuectl's own variables, which no job captures."""
+OVERRULED = frozenset(f"QUEUECTL_{name}" for name in ("JOB_ID", "LEASE", "ATTEMPT", "QUEUE", "SLOT"))
+"""Those that every command gets from its worker, whatever its job says."""
 WILD = frozenset("*?[")
 """What makes a pattern more than a name."""
 COERCED = frozenset({"C.UTF-8", "C.utf8", "UTF-8"})

@@ -219,6 +219,16 @@ def test_a_dry_run_refuses_what_enqueue_would(terminal: Terminal) -> None:
     assert terminal.states() == {"a": "pending"}
 
 
+def test_a_variable_that_workers_set_themselves_is_noted(terminal: Terminal) -> None:
+    terminal.worker()
+    told = "--env QUEUECTL_JOB_ID has no effect: a job's worker sets it\n"
+    line = "queuectl enqueue --id j --env QUEUECTL_JOB_ID=3 --env A=1 -c 'echo $QUEUECTL_JOB_ID'"
+    assert terminal.good(line).err == told
+    assert terminal.good("queuectl wait j; queuectl logs j").out == "j completed\nj\n"
+    assert told in terminal.good("queuectl schedule add s --every 1h --env QUEUECTL_JOB_ID=3 -- true").err
+    assert terminal.good("""queuectl enqueue '{"command": "true", "env": {"QUEUECTL_JOB_ID": "3"}}'""").err == told
+
+
 def test_a_note_sends_no_control_characters_to_the_terminal(terminal: Terminal) -> None:
     done = terminal.good("queuectl enqueue --cwd $'/nowhere/\\e[31m' -- true")
     assert (r"no folder /nowhere/\x1b[31m here" in done.err, "\x1b" in done.err) == (True, False)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from queuectl.cli.changed import at_once
 from queuectl.domain.job import JobState
 from queuectl.domain.proposed import named
 from queuectl.domain.unique import ADDED, Fate, state_in_words
+from queuectl.environment import OVERRULED
 from queuectl.typed import TYPE_CHECKING, Any
 from queuectl.wire.words import counted
 
@@ -85,6 +86,7 @@ def note_missing(call: Call, jobs: Iterable[Job]) -> list[str]:
         if job.spec is latest:
             continue
         latest = job.spec
+        told.update(_note_overruled(call, latest.env, told))
         for what in _missing(latest.cwd, latest.stdin, latest.output_path, latest.shell, latest.user):
             if len(told) == NOTES_MAX:
                 more += what not in told
@@ -111,8 +113,17 @@ def note_missing_of(call: Call, document: Mapping[str, Any], folder: str) -> Non
         from shutil import which
 
         shell = which(shell) or shell
+    _note_overruled(call, document.get("env") or {})
     for what in _missing(path("cwd") or folder, path("stdin"), path("output_path"), shell, document.get("user")):
         _note_missing(call, what)
+
+
+def _note_overruled(call: Call, env: Mapping[str, str], told: Collection[str] = ()) -> list[str]:
+    """Notes which variables of these have no effect; their names."""
+    names = [name for name in env if name in OVERRULED and name not in told]
+    for name in names:
+        call.console.note(f"--env {name} has no effect: a job's worker sets it", "no_effect")
+    return names
 
 
 def _note_missing(call: Call, what: str) -> None:

@@ -69,6 +69,7 @@ NOTES = (
     ("no_events", "nothing has happened within the time"),
     ("no_jobs", "nothing matches"),
     ("missing", "a folder, file, program or user of a new job does not exist here"),
+    ("no_effect", "a variable of a new job is one that every worker sets itself"),
     ("lock_too_small", "lock set: a job needs more units than the lock has now"),
     ("units_numbered", "lock set: a lock's units have numbers now instead of their names"),
     ("no_batch", "batch list: there is no batch yet"),
