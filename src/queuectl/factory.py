@@ -66,9 +66,11 @@ class JobFactory:
         return _begun(job)
 
     def again(self, job: Job, changes: JobRequest, given: Collection[str]) -> Job:
-        """A copy of a job under another id, with the keys `given` changed."""
+        """A copy of a job under another id, with the keys `given` changed. One of a schedule's job is for
+        the same time, but not of the schedule."""
         spec = self.spec_with(job.spec, with_command(given, changes.spec))
         new = self.job(changes)._replace(spec=spec, unique_until=_unique_until(spec, self._now))
+        new = new._replace(scheduled_at=job.scheduled_at)
         same = {key for key in COLUMNS if key not in given}
         if {"run_at", "delay"}.isdisjoint(given):
             same.add("run_at")

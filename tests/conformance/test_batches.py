@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from queuectl.client.acting import retry_down
+from queuectl.client.enqueueing import clone
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState, Spec
 from queuectl.domain.lifecycle import CancelRequested, Retried, begun
@@ -283,6 +284,15 @@ def test_what_is_set_for_a_batch_goes_with_its_last_job(store: Store) -> None:
     store.delete(["c"])
     store.settle()
     assert (store.batches(), store.locks()) == ([], [])
+
+
+def test_a_clone_does_not_wait_for_a_batch_that_is_gone(store: Store) -> None:
+    store.insert([*of_batch("a", priority=1), a_job("other", batch="c"), a_job("gone")])
+    store.insert([begun(a_job("after", depends_on=("batch:b", "batch:c", "gone:any")))])
+    run(store, a_grip(store), 1)
+    store.delete(["a", "gone"])
+    store.settle()
+    assert clone(store, "me", "after", {}).depends_on == ("batch:c",)
 
 
 def test_retention_keeps_a_batch_that_somebody_waits_for(store: Store) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from queuectl.client import conflicts, schedule_views, schedules
+from queuectl.client.enqueueing import clone
+from queuectl.client.facts import facts
 from queuectl.client.findings import of_schedules
 from queuectl.client.queues import set_limits
 from queuectl.client.schedule_views import view
@@ -72,6 +74,20 @@ def test_a_fire_makes_one_job_with_its_time(store: Store, clock: ManualClock) ->
     assert (job.command, job.queue, job.spec.timeout, job.owner) == (("make", "report"), "video", 3600.0, "ada")
     assert reasons(store) == [(1, 1, None)]
     assert view(store, "ada", "tick").next[0] == NOON + 120
+
+
+def test_a_clone_of_a_fires_job_is_for_the_same_time_and_not_the_schedules(store: Store, clock: ManualClock) -> None:
+    add(store)
+    clock.forward(60)
+    fire(store)
+    copy = clone(store, "ada", ids(1)[0], {"id": "copy"})
+    assert (copy.schedule, copy.scheduled_at) == (None, NOON + 60)
+    assert store.get("copy").scheduled_at == NOON + 60
+    told = [
+        [fact for fact in facts(store.get(id), NOON) if "for" in fact.name or "sched" in fact.name]
+        for id in (*ids(1), "copy")
+    ]
+    assert told == [[("schedule", "tick", None), ("made for", "", NOON + 60)], [("made for", "", NOON + 60)]]
 
 
 def test_two_workers_fire_a_schedule_once(store_factory: StoreFactory, clock: ManualClock) -> None:

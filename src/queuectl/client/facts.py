@@ -44,10 +44,7 @@ def _facts(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, f
         yield "after", ", ".join(job.depends_on)
     if job.locks:
         yield "locks", ", ".join(job.locks)
-    if job.batch is not None:
-        yield "batch", job.batch
-    if job.schedule is not None and job.scheduled_at is not None:
-        yield "schedule", f"{job.schedule}, for", job.scheduled_at
+    yield from _origin(job)
     if job.unique_key is not None:
         yield "unique key", job.unique_key
         if job.unique_until is not None and now < job.unique_until:
@@ -79,6 +76,15 @@ def _facts(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, f
         yield "progress", job.progress
     yield from _result(job)
     yield from _surroundings(job)
+
+
+def _origin(job: Job) -> Iterator[tuple[str, str] | tuple[str, str, float]]:
+    if job.batch is not None:
+        yield "batch", job.batch
+    if job.schedule is not None:
+        yield "schedule", job.schedule
+    if job.scheduled_at is not None:
+        yield "made for", "", job.scheduled_at
 
 
 def _policy(job: Job) -> str:

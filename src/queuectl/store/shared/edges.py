@@ -128,8 +128,9 @@ class Edges(Session):
 
     def refs_there(self, job: Job) -> tuple[str, ...]:
         text = (
-            "SELECT ref FROM {schema}.edges WHERE child = ? AND (batch IS NOT NULL OR EXISTS "
-            "(SELECT 1 FROM {schema}.jobs WHERE jobs.seq = edges.parent))"
+            "SELECT ref FROM {schema}.edges WHERE child = ? AND ("
+            "EXISTS (SELECT 1 FROM {schema}.jobs WHERE jobs.seq = edges.parent) OR "
+            "EXISTS (SELECT 1 FROM {schema}.jobs WHERE jobs.batch = edges.batch))"
         )
         there = {ref for (ref,) in self._select(text, [job.seq])}
         return tuple(ref for ref in job.depends_on if ref in there)

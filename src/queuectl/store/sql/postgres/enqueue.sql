@@ -944,8 +944,9 @@ DECLARE
 BEGIN
     UPDATE {schema}.jobs SET
         command = new_line, words = new_words, spec = new_spec, queue = new.queue, priority = new.priority,
-        batch = new.batch, schedule = NULL, scheduled_at = NULL, tags = new.tags, locks = new.locks, owner = session_user, start_by = start_limit, run_at = at,
-        due_at = greatest(at, created_at), place = NULL, held = held OR new.held, unique_until = created_at + key_for,
+        batch = new.batch, schedule = NULL, scheduled_at = NULL, tags = new.tags, locks = new.locks,
+        owner = session_user, start_by = start_limit, run_at = at, due_at = greatest(at, created_at), place = NULL,
+        held = held OR new.held, unique_until = created_at + key_for,
         state = new_state, ready = new_state = 'pending' AND NOT (held OR new.held) AND greatest(at, created_at) <= now,
         updated_at = now, worker = NULL, host = NULL, next_retry_at = NULL, cancel_requested = false, attempts = 0,
         lost = 0, lost_in_row = 0, error = NULL, exit_code = NULL, signal = NULL, started_at = NULL, finished_at = NULL,
