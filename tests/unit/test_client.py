@@ -313,8 +313,8 @@ def test_threads_that_enqueue_at_once_leave_the_umask_alone() -> None:
 def test_prune_over_http_takes_both_jobs_and_hooks_where_a_selector_means_both() -> None:
     asked: list[bool | None] = []
 
-    def call(operation: object, *, selector: Selector, limit: int) -> dict[str, int]:
-        asked.append(selector.hooks)
+    def call(operation: object, *, selector: dict[str, Any], limit: int) -> dict[str, int]:
+        asked.append(selector["hooks"])
         return {"pruned": 2}
 
     line = cast(RemoteConnection, SimpleNamespace(call=call))

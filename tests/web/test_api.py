@@ -13,11 +13,13 @@ from queuectl.client.facade import Client
 from queuectl.client.operations import OPERATIONS
 from queuectl.client.schemas import COMPONENTS
 from queuectl.domain.job import Job
+from queuectl.domain.lifecycle import Ended
 from queuectl.domain.selector import Selector
 from queuectl.settings import SETTINGS
+from queuectl.store.values import Change
 from queuectl.web import serve
 from queuectl.wire.jobs import job_to_json
-from tests.builders import a_job
+from tests.builders import a_grip, a_job
 from tests.web.service import Service
 from tests.workshop import open_workshop, until
 
@@ -327,6 +329,20 @@ def test_jobs_are_pruned_as_the_settings_say_or_as_selected(service: Service) ->
     service.queue.set_setting("retention-cancelled", "0s")
     assert service.full.post("/api/v1/jobs/prune", json={"limit": 5}).json() == {"pruned": 1}
     assert service.full.get("/api/v1/audit").json()[0]["detail"] == "1 finished"
+
+
+def test_hooks_are_pruned_with_jobs_of_their_state(service: Service) -> None:
+    prune = "/api/v1/jobs/prune"
+    store, now = service.queue.store, service.queue.now()
+    grip = a_grip(store, "w")
+    for _ in range(2):
+        service.enqueue(on_dead="tell", max_retries=0)
+    for job in store.claim(grip, "h", 2, ()):
+        store.record(grip, [Change(job=job, event=Ended(started_at=now, finished_at=now, exit_code=1))])
+    service.queue.cancel([hook.id for hook in service.queue.find(Selector(hooks=True))])
+    assert service.full.post(prune, json={"selector": {"state": ["cancelled"], "hooks": False}}).json() == {"pruned": 0}
+    assert service.full.post(prune, json={"selector": {"hooks": True}, "limit": 1}).json() == {"pruned": 1}
+    assert service.full.post(prune, json={"selector": {"state": ["cancelled"]}}).json() == {"pruned": 1}
 
 
 def test_a_worker_is_started_under_any_name_that_a_queue_can_have(service: Service) -> None:

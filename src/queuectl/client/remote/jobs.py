@@ -9,6 +9,7 @@ from queuectl.client.operation import Operation
 from queuectl.client.operations import FIND, PRUNE, PRUNE_MAX
 from queuectl.client.remote import answers
 from queuectl.client.remote.connection import RemoteConnection, problem_of
+from queuectl.client.remote.request import selector_of
 from queuectl.client.values import Changed, Progress, WorkerView
 from queuectl.clock import SystemClock
 from queuectl.domain.errors import Invalid, QueuectlError
@@ -69,7 +70,7 @@ def act(
 def prune(line: RemoteConnection, selectors: Sequence[Selector], progress: Progress | None, limit: int | None) -> int:
     """Deletes finished jobs. Returns their number."""
     done, most = 0, sys.maxsize if limit is None else limit
-    # over HTTP a selector takes either jobs or hooks
+    # servers of before took jobs alone where a selector did not say
     parts = [
         each._replace(hooks=hooks)
         for each in selectors
@@ -79,7 +80,8 @@ def prune(line: RemoteConnection, selectors: Sequence[Selector], progress: Progr
         more = True
         while more and done < most:
             size = min(PRUNE_AT_ONCE, most - done)
-            pruned = line.call(PRUNE, selector=wanted, limit=size)["pruned"]
+            which = {**selector_of(wanted), "hooks": wanted.hooks}
+            pruned = line.call(PRUNE, selector=which, limit=size)["pruned"]
             done, more = done + pruned, pruned == size
             if pruned and progress:
                 progress(done)

@@ -251,11 +251,16 @@ def act_on_many(action: Action) -> Any:
 
 
 async def prune(request: Request, given: Given) -> Response:
-    """Deletes finished jobs: those that match a selector, or else those beyond the retention settings."""
+    """Deletes finished jobs: those that match a selector, or else those beyond the retention settings. Hooks are jobs,
+    too, unless the selector says which are meant."""
     selector = given["selector"]
 
     def do(client: Client) -> int:
-        selectors = client.retention() if selector is None else [selector_in(selector, client.now())]
+        if selector is None:
+            selectors = client.retention()
+        else:
+            wanted = selector_in(selector, client.now())
+            selectors = [wanted if "hooks" in selector else wanted._replace(hooks=None)]
         return client.prune(selectors, limit=given["limit"] or PRUNE_MAX)
 
     return answer({"pruned": await ask(request, do)})
