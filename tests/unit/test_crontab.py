@@ -139,9 +139,11 @@ def test_what_has_no_equivalent_is_told() -> None:
 def test_names_come_from_programs() -> None:
     found = read_crontab(
         b"1 1 * * * /opt/backup.sh -v\n1 2 * * * cd /srv; A=1 nice ./backup.sh\n1 3 * * * (true)\n"
-        b"1 4 * * * sudo -u x y\n"
+        b"1 4 * * * sudo -n -u x y\n1 5 * * * nice -n 10 ionice -c3 z.py\n1 6 * * * /usr/bin/sudo --user=x -- w\n"
+        b"1 7 * * * env -u A B=1 timeout -k 5 1h v a b\n1 8 * * * flock -n /run/u sudo t\n1 9 * * * sudo -u x\n"
     )
-    assert [each.name for each in found.entries] == ["backup", "backup-2", "entry", "x"]
+    names = ["backup", "backup-2", "entry", "y", "z", "w", "v", "t", "entry-2"]
+    assert [each.name for each in found.entries] == names
 
 
 def test_what_cronie_does_with_times_is_told() -> None:

@@ -96,6 +96,14 @@ def read_crontab(
 
 _VARIABLE = re.compile(r"""\s*(?P<name>"[^"]*"|'[^']*'|[^\s="']+)\s*=\s*(?P<value>.*?)\s*""", re.DOTALL)
 
+STARTERS = {
+    "sudo": ("-u --user -g --group -C -D -h -p -R -r -T -t -U", 0), "nice": ("-n", 0), "ionice": ("-c -n", 0),
+    "env": ("-u -C", 0), "exec": ("-a", 0), "timeout": ("-k -s", 1), "flock": ("-w -E", 1), "chronic": ("", 0),
+    "nohup": ("", 0), "setsid": ("", 0),
+}  # fmt: skip
+"""Programs that start another one: their options with a value of its own word, and how many words come before that
+program."""
+
 
 class _Reader:
     """Reads line after line. Variables count for the lines below them."""
@@ -173,9 +181,7 @@ class _Reader:
 
     def _name(self, command: str) -> str:
         """A name from the program's; the second of a name gets a number."""
-        there = re.sub(r"^\s*cd\s+\S+\s*(&&|;)", "", command)
-        words = [word for word in there.split() if not re.match(r"\w+=|[-&|;<>({]|(sudo|nice|exec|env)$", word)]
-        base = re.sub(r"[^A-Za-z0-9_-]+", "-", words[0].rsplit("/", 1)[-1] if words else "")[:40].strip("-")
+        base = re.sub(r"[^A-Za-z0-9_-]+", "-", _program(command))[:40].strip("-")
         base = re.sub(r"-(sh|py|pl|rb|php)$", "", base) or "entry"
         name, number = base, 1
         while name in self._names:
@@ -183,6 +189,24 @@ class _Reader:
             name = f"{base}-{number}"
         self._names.add(name)
         return name
+
+
+def _program(command: str) -> str:
+    """The name of the program that a command is about, if one can be told."""
+    words = re.sub(r"^\s*cd\s+\S+\s*(&&|;)", "", command).split()
+    while words:
+        word = words.pop(0)
+        name = word.rsplit("/", 1)[-1]
+        if re.match(r"\w+=|[-&|;<>({]", word):
+            continue
+        if name not in STARTERS:
+            return name
+        valued, before = STARTERS[name]
+        while words and words[0].startswith("-"):
+            option = words.pop(0)
+            del words[: option in valued.split()]
+        del words[:before]
+    return ""
 
 
 def split_percent(text: str, dialect: Dialect) -> tuple[str, str | None]:
