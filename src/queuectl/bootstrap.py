@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from shlex import quote
 
 from queuectl import ids
 from queuectl.clock import SystemClock
@@ -194,7 +195,6 @@ def _refuse_untrusted(store: Store) -> None:
     refuse_foreign(str(store.folder), path)
     found = stat_of(path)
     if os.getuid() == 0 and found and (found.st_uid != 0 or is_writable_by_others(found)):
-        raise StoreUnavailable(
-            f"{path} is writable for others than root, who could run commands as root",
-            f"run the worker as its owner, or: chown root {path} && chmod 600 {path}",
-        )
+        what = f"{path} is writable for others than root, who could run commands as root"
+        fix = f"chown root {quote(path)} && chmod 600 {quote(path)}"
+        raise StoreUnavailable(what, f"run the worker as its owner, or: {fix}")

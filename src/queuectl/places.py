@@ -61,10 +61,12 @@ def _nearest_local() -> str | None:
 
 def _refuse_others(path: str, found: os.stat_result) -> None:
     if found.st_uid != os.getuid() or is_writable_by_others(found):
-        raise StoreUnavailable(
-            f"{path} belongs to another user, or others can write it",
-            f"if you trust it, name it: --db {path}; else: chmod go-w {path}",
-        )
+        from shlex import quote
+
+        trusted = f"if you trust it, name it: --db {quote(path)}"
+        if found.st_uid != os.getuid():
+            raise StoreUnavailable(f"{path} belongs to another user", trusted)
+        raise StoreUnavailable(f"others can write {path}", f"{trusted}; else: chmod go-w {quote(path)}")
 
 
 def stat_of(path: str) -> os.stat_result | None:

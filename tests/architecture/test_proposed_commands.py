@@ -27,7 +27,10 @@ PLAIN = {
 }  # fmt: skip
 NO_DASHES = {"queuectl clone", "queuectl set", "queuectl schedule set"}
 """Here `--` begins the job's command, so that a name that begins with `-` cannot be typed at all."""
+UNQUOTED = {"os.geteuid()", "_local_place()", "words"}
 NOUNS = {name.partition(" ")[0] for name in commands()}
+SHELL = r"(?:\b(?:chmod|chown|cp|find|fuser|mkdir|mv|rm|touch) |--db )[^;:]*"
+"""Other programs, and the option that names a store, with what is filled into them."""
 TEXTS_OF_ROWS = ("cli/table", "cli/topics.py", "cli/units.py", "cli/manual.py", "cli/demo.py")
 """Examples are typed by the tests of the manual; others here are no commands."""
 
@@ -142,6 +145,18 @@ def test_names_in_proposed_commands_cannot_be_read_as_options() -> None:
         and not each.line.startswith(tuple(NO_DASHES))
     ]
     assert bare == []
+
+
+def test_paths_in_proposed_commands_are_quoted() -> None:
+    bare, seen = [], 0
+    for path in MODULES:
+        for text, values, _ in texts_of(ast.parse(path.read_text())):
+            for found in re.finditer(SHELL, text):
+                filled = [value for at, value in values if found.start() < at < found.end()]
+                seen += len(filled)
+                bare += [(name_of(path), found[0], value) for value in filled if "quote(" not in value]
+    assert seen > 10
+    assert [each for each in bare if each[2] not in UNQUOTED] == []
 
 
 @pytest.mark.parametrize("name", ["video", "-v", "--all", "-"])

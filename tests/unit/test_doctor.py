@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,18 @@ def test_rights_that_let_others_in_are_named(path: Path) -> None:
     assert any("can be used by others" in what for what in levels(path)["warning"])
     path.parent.chmod(0o777)
     assert any("anyone can replace" in what for what in levels(path)["problem"])
+
+
+def test_fixes_work_when_pasted_whatever_the_path(tmp_path: Path) -> None:
+    folder = tmp_path / "it's a $HOME; folder"
+    folder.mkdir()
+    SqliteStore(path := folder / "- ü.db").close()
+    path.chmod(0o666)
+    folder.chmod(0o777)
+    found = {each.code: each.fix for each in doctor.examine(str(path))}
+    for code in ("store_open_to_others", "store_replaceable"):
+        subprocess.run(["sh", "-c", found[code]], check=True)
+    assert not {"store_open_to_others", "store_replaceable"} & {each.code for each in doctor.examine(str(path))}
 
 
 def test_a_damaged_store_is_a_problem_with_a_fix(path: Path) -> None:

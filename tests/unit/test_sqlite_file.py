@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -634,7 +635,8 @@ ALTER TABLE {schema}.config ADD COLUMN size bigint NOT NULL DEFAULT 7;
 def test_a_folder_that_others_can_write_is_refused(path: Path) -> None:
     Path(folder_of(str(path))).mkdir(mode=0o700)
     Path(folder_of(str(path))).chmod(0o777)
-    assert "others can write it" in refusal(path).message
+    assert "can be written by others" in refusal(path).message
+    assert refusal(path).hint == f"chmod 700 {quote(folder_of(str(path)))}"
     assert not path.exists()
 
 

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from shlex import quote
 from typing import TypeVar
 
 from queuectl.client.findings import of_all_schedules, of_hooks
@@ -76,13 +77,13 @@ def _without_store(path: Path) -> Iterator[Finding]:
     yield Finding(NOTE, "store_absent", f"there is no store at {path} yet; it is made at first use")
     parent = next(folder for folder in path.parents if folder.exists())
     if not os.access(parent, os.W_OK | os.X_OK):
-        fix = f"chmod u+wx {parent}, or name another place with --db"
+        fix = f"chmod u+wx {quote(str(parent))}, or name another place with --db"
         yield Finding(PROBLEM, "folder_not_writable", f"the folder {parent} cannot be written", fix)
     for suffix in ("-wal", "-shm"):
         left = path.with_name(path.name + suffix)
         if left.exists():
             what = f"{left} is left from a store that was removed; the next store made here removes it"
-            yield Finding(NOTE, "leftover_store_file", what, f"or now: rm {left}")
+            yield Finding(NOTE, "leftover_store_file", what, f"or now: rm {quote(str(left))}")
 
 
 def _rights(path: Path) -> Iterator[Finding]:
@@ -90,20 +91,20 @@ def _rights(path: Path) -> Iterator[Finding]:
     found = path.stat()
     if found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         what = f"{path} can be used by others (mode {stat.S_IMODE(found.st_mode):04o}); they can run commands"
-        yield Finding(WARNING, "store_open_to_others", what, f"chmod 600 {path}")
+        yield Finding(WARNING, "store_open_to_others", what, f"chmod 600 {quote(str(path))}")
     if found.st_uid != os.geteuid():
         what = f"{path} belongs to another user"
         yield Finding(WARNING, "store_of_another_user", what, "use the owner's account, or --db")
     for place in (path, path.parent):
         if not os.access(place, os.W_OK):
-            fix = f"chmod u+w {place}"
+            fix = f"chmod u+w {quote(str(place))}"
             if os.statvfs(place).f_flag & os.ST_RDONLY:
                 fix = "its disk is mounted read-only: remount it, or name another place with --db"
             yield Finding(PROBLEM, "store_not_writable", f"{place} cannot be written", fix)
     parent = path.parent.stat()
     if parent.st_mode & stat.S_IWOTH and not parent.st_mode & stat.S_ISVTX:
         what = f"anyone can replace {path}: the folder {path.parent} is writable by all"
-        yield Finding(PROBLEM, "store_replaceable", what, f"chmod o-w {path.parent}")
+        yield Finding(PROBLEM, "store_replaceable", what, f"chmod o-w {quote(str(path.parent))}")
 
 
 def _disk(folder: Path) -> Finding:
@@ -213,7 +214,7 @@ def _log(path: str) -> Iterator[Finding]:
         yield Finding(WARNING if pids else NOTE, "log_large", what, fix)
     for left in sorted(Path(folder_of(path)).glob(f"{fileset.SET_ASIDE}*")):
         what = f"{left} is the log of an earlier file that was replaced by this store"
-        yield Finding(NOTE, "log_set_aside", what, f"if nothing is missing: rm {left}")
+        yield Finding(NOTE, "log_set_aside", what, f"if nothing is missing: rm {quote(str(left))}")
 
 
 def _workers(store: Store) -> Iterator[Finding]:

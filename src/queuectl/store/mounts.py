@@ -33,6 +33,10 @@ TRUST = "on-local-disk"
 def refuse_unsafe(path: str, folder: str) -> None:
     """Raises `StoreUnavailable` if several processes could damage a store at `path`. `folder` is the store's folder."""
     kind, is_mounted = _under(os.fsencode(path))
+    if not (is_mounted or kind in SHARED or _may_be_shared(kind)):
+        return
+    from shlex import quote
+
     if is_mounted:
         raise StoreUnavailable(
             f"{path} is a mount point itself: on each side of the mount it would have another -wal, and be damaged",
@@ -44,11 +48,11 @@ def refuse_unsafe(path: str, folder: str) -> None:
             f"{path} is on {where} ({kind}), where SQLite cannot work safely",
             f"put the store on a local disk, e.g. --db {_local_place()}",
         )
-    if _may_be_shared(kind) and not os.path.exists(os.path.join(folder, TRUST)):
+    if not os.path.exists(os.path.join(folder, TRUST)):
         raise StoreUnavailable(
             f"{path} is on a file system that may be a network one ({kind}), where SQLite cannot work safely",
             f"put the store on a local disk, e.g. --db {_local_place()}; or, if this one is local: "
-            f"mkdir -p -m 700 {folder} && touch {os.path.join(folder, TRUST)}",
+            f"mkdir -p -m 700 {quote(folder)} && touch {quote(os.path.join(folder, TRUST))}",
         )
 
 

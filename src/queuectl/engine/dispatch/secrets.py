@@ -14,6 +14,7 @@ import signal
 import stat
 import time
 from collections.abc import Iterable
+from shlex import quote
 
 from queuectl.domain.errors import Invalid
 from queuectl.engine.dispatch.wakeup import wait_readable
@@ -163,9 +164,9 @@ def _refuse_untrusted(path: str, about: os.stat_result) -> None:
     if not stat.S_ISREG(about.st_mode):
         raise Invalid(f"secrets file {path} is not a regular file", "it is read again at each start of a command")
     if about.st_uid not in (0, os.geteuid()):
-        raise Invalid(f"secrets file {path} belongs to another user", f"chown {os.geteuid()} {path}")
+        raise Invalid(f"secrets file {path} belongs to another user", f"chown {os.geteuid()} {quote(path)}")
     if about.st_mode & 0o077:
-        raise Invalid(f"secrets file {path} is open to others than its owner", f"chmod 600 {path}")
+        raise Invalid(f"secrets file {path} is open to others than its owner", f"chmod 600 {quote(path)}")
     if about.st_size > BYTES_MAX:
         raise Invalid(f"secrets file {path} has {about.st_size:,} bytes; the limit is {BYTES_MAX:,}")
 

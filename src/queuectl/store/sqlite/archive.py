@@ -94,9 +94,11 @@ class SqliteArchive:
                 if frames == copied:
                     return
                 if time.monotonic() > until:
+                    from shlex import quote
+
                     raise StoreBusy(
                         f"the store {self._path} is being read by another process",
-                        f"try again; see who has it open with: fuser {self._path}",
+                        f"try again; see who has it open with: fuser {quote(self._path)}",
                     )
                 time.sleep(RETRY_EVERY_S)
 

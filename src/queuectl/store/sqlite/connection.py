@@ -109,10 +109,13 @@ def _refuse_no_store(path: str, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         raise StoreUnavailable(f"{path} is a device or a pipe, not a queuectl store", "name a file with --db")
     if found.st_nlink > 1:
+        from shlex import quote
+
+        new = f"{path}.new"
         raise StoreUnavailable(
             f"{path} is one file under several names (hard links): each would have its own -wal, and damage it",
-            f"find the others with: find / -xdev -samefile {path}; or make it a file of its own: "
-            f"cp {path} {path}.new && mv {path}.new {path}",
+            f"find the others with: find / -xdev -samefile {quote(path)}; or make it a file of its own: "
+            f"cp {quote(path)} {quote(new)} && mv {quote(new)} {quote(path)}",
         )
 
 
@@ -250,10 +253,15 @@ def refuse_foreign(folder: str, path: str) -> None:
     trusted = {0, os.geteuid(), os.stat(path).st_uid if os.path.exists(path) else 0}
     found = os.stat(folder)
     if found.st_uid not in trusted or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise StoreUnavailable(
-            f"{folder}, the folder of the store {path}, belongs to somebody else, or others can write it",
-            f"chmod 700 {folder}, or remove it",
-        )
+        from shlex import quote
+
+        what, fix = f"{folder}, the folder of the store {path}, can be written by others", f"chmod 700 {quote(folder)}"
+        if found.st_uid not in trusted:
+            what, fix = (
+                f"{folder}, the folder of the store {path}, belongs to somebody else",
+                "have its owner remove it",
+            )
+        raise StoreUnavailable(what, fix)
 
 
 def sync_file(path: str) -> None:
@@ -302,7 +310,9 @@ def _translate(text: str, path: str) -> QueuectlError:
     )
     for word, kind, message, hint in known:
         if word in text:
-            return kind(f"the store {path} {message}", hint.format(path=path))
+            from shlex import quote
+
+            return kind(f"the store {path} {message}", hint.format(path=quote(path)))
     return StoreUnavailable(f"the store {path} failed: {text}", "run: queuectl doctor")
 
 

@@ -343,8 +343,10 @@ def _wait_until_unused(db: int, path: str, deadline: float) -> None:
             return
         except OSError:
             if time.monotonic() >= deadline:
+                from shlex import quote
+
                 raise StoreBusy(
                     f"the store {path} was overwritten while other processes use it",
-                    f"stop them, and put the backup there again; they are named by: fuser {path}",
+                    f"stop them, and put the backup there again; they are named by: fuser {quote(path)}",
                 ) from None
         time.sleep(RETRY_EVERY_S)
