@@ -127,7 +127,9 @@ class Argument(NamedTuple):
 
     def send(self, value: Any) -> Any:
         """A value as JSON."""
-        return [self.kind.send(each) for each in value] if self.many else self.kind.send(value)
+        if not self.many:
+            return self.kind.send(value)
+        return [self.kind.send(each) for each in ([value] if isinstance(value, str) else value)]
 
     @property
     def schema(self) -> Schema:

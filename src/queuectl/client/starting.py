@@ -9,8 +9,11 @@ from collections.abc import Sequence
 
 from queuectl import program
 from queuectl.domain.errors import Invalid, OperationFailed, error_of
-from queuectl.wire.keywords import Duration, seconds_of
+from queuectl.wire.keywords import Duration, as_json
+from queuectl.wire.kinds import check_positive_duration, whole_number
 from queuectl.wire.requests import parse_request
+from queuectl.wire.times import parse_duration
+from queuectl.wire.workers import SLOTS_MAX
 
 STARTS_WITHIN_S = 30.0
 
@@ -20,16 +23,21 @@ def start_worker(
     name: str | None = None, drain: bool = False, poll: Duration | None = None, stop_timeout: Duration | None = None,
 ) -> str:  # fmt: skip
     """Starts a worker of the store at `address`; see `Client.start_worker`."""
+    queues = [queues] if isinstance(queues, str) else queues  # a text is a sequence of texts too
+    not_queues = [not_queues] if isinstance(not_queues, str) else not_queues
+    whole_number(1, SLOTS_MAX)(count, "count")
     for queue in (*queues, *not_queues):
         parse_request({"command": "true", "queue": queue}, 0.0)  # checks the name
-    if poll is not None and seconds_of(poll) <= 0:
-        raise Invalid("poll must be longer than 0")
     line = [*program.command(), "worker", "start", "--detach", "--json", "--count", str(count)]
     line += [f"--queue={queue}" for queue in queues] + [f"--not-queue={queue}" for queue in not_queues]
     line += [f"--name={name}"] if name is not None else []
     line += ["--drain"] if drain else []
-    line += ["--poll", f"{seconds_of(poll)}s"] if poll is not None else []
-    line += ["--stop-timeout", f"{seconds_of(stop_timeout)}s"] if stop_timeout is not None else []
+    line += ["--poll", f"{check_positive_duration(as_json(poll), 'poll')}s"] if poll is not None else []
+    line += (
+        ["--stop-timeout", f"{parse_duration(as_json(stop_timeout), 'stop_timeout')}s"]
+        if stop_timeout is not None
+        else []
+    )
     environment = {**os.environ, "QUEUECTL_DB": address}  # not an argument: others could read a password
     try:
         done = subprocess.run(

@@ -226,6 +226,7 @@ class Verbs(ScheduleVerbs, WorkerVerbs):
         """
         from queuectl.client import locks
 
+        units = units.split(",") if isinstance(units, str) else units
         return self.do(locks.SET, name=name, capacity=capacity, units=units, env=env)
 
     def delete_lock(self, name: str) -> None:

@@ -26,6 +26,8 @@ class WorkerVerbs:
         """Has a live worker take other slots or queues; returns once it has. Its commands go on."""
         from queuectl.client import setting
 
+        queues = [queues] if isinstance(queues, str) else queues  # a text is a sequence of texts too
+        not_queues = [not_queues] if isinstance(not_queues, str) else not_queues
         return self.do(setting.SET, name=name, count=count, queues=queues, not_queues=not_queues, all_queues=all_queues)
 
     def restart_workers(self, names: str | Sequence[str] | None = None, *, all_hosts: bool = False) -> list[Running]:
