@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError
+from typing import Any
 
 import pytest
 
+from queuectl.client.facade import Client
+from queuectl.domain.job import Job
 from tests.web.service import Service
 
 JOBS = "/api/v1/jobs"
@@ -155,6 +160,32 @@ def test_a_request_that_is_on_its_way_twice_adds_one_job(service: Service) -> No
 
     with ThreadPoolExecutor(8) as pool:
         assert len(set(pool.map(add, range(24)))) == 1
+    assert service.queue.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("jobs", "statuses"),
+    [([{"command": "true", "held": True}, {"command": "false", "held": True}], [201, 409]),
+     ([{"command": "true", "held": True, "unique_key": "u", "on_conflict": "error"}] * 2, [201, 201])],
+    ids=["different", "the same"],
+)  # fmt: skip
+def test_requests_with_one_key_that_come_at_once_take_turns(
+    service: Service, monkeypatch: pytest.MonkeyPatch, jobs: list[dict[str, object]], statuses: list[int]
+) -> None:
+    both, enqueue = Barrier(2), Client.enqueue
+
+    def slow(self: Client, *given: Any, **more: Any) -> list[Job]:
+        with suppress(BrokenBarrierError):  # taking turns, they do not meet
+            both.wait(0.5)
+        return enqueue(self, *given, **more)
+
+    def add(job: dict[str, object]) -> int:
+        with service.client(service.tokens["full"]) as client:
+            return client.post(JOBS, json=job, headers={"Idempotency-Key": "k"}).status_code
+
+    monkeypatch.setattr(Client, "enqueue", slow)
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(add, jobs)) == statuses
     assert service.queue.count() == 1
 
 

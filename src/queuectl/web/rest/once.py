@@ -12,11 +12,12 @@ import re
 from base64 import b32encode
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from threading import Lock
 
 from starlette.requests import Request
 
 from queuectl.client.facade import Client
-from queuectl.domain.errors import Conflict, IdTaken, Invalid
+from queuectl.domain.errors import Conflict, IdTaken, Invalid, KeyTaken
 from queuectl.domain.job import Job
 from queuectl.domain.selector import Selector
 from queuectl.typed import Any
@@ -27,6 +28,9 @@ HEADER = "Idempotency-Key"
 DIGEST_BYTES = 8
 REPLAYED = {"Idempotency-Replayed": "true"}
 """The header of an answer to a second try."""
+
+_turns = tuple(Lock() for _ in range(64))
+"""Requests of one of these wait for each other: among them are all with the same key."""
 
 Add = Callable[[Sequence[JobRequest]], list[Job]]
 
@@ -53,10 +57,11 @@ class Once:
         `document` is the body, of which the requests are. Raises `Conflict` if the key came with another request.
         """
         named = self._named(document, requests)
-        try:
-            return self._made(client, requests, named, add)
-        except IdTaken:  # by the same request, which was on its way twice
-            return self._made(client, requests, named, add)
+        with _turns[hash(self._prefix) % len(_turns)]:  # requests with one key that come at once
+            try:
+                return self._made(client, requests, named, add)
+            except (IdTaken, KeyTaken):  # by the same request, if it came at once to another server
+                return self._made(client, requests, named, add)
 
     def _made(
         self, client: Client, requests: Sequence[JobRequest], named: Sequence[JobRequest], add: Add
