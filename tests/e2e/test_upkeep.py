@@ -32,6 +32,15 @@ def test_a_copy_tells_which_tokens_it_leaves(terminal: Terminal) -> None:
     assert "no token" in terminal.good("queuectl --db two.db token list").err
 
 
+def test_replacing_a_store_tells_which_of_its_tokens_are_gone(terminal: Terminal) -> None:
+    told = "tokens of the store before are gone: grafana; make each with: queuectl --db two.db token create NAME"
+    terminal.good("queuectl enqueue --id a -- true; queuectl backup saved.db")
+    for replace in ("copy --to two.db --keep", "--db two.db restore saved.db"):
+        terminal.good("queuectl --db two.db token create grafana")
+        assert told in terminal.good(f"queuectl {replace} --replace --yes").err
+        assert told not in terminal.good(f"queuectl {replace} --replace --yes").err
+
+
 def test_a_preview_begins_at_a_time_of_its_own_zone(terminal: Terminal) -> None:
     for zone, first in (("Asia/Tokyo", "2027-03-26T00:00:00Z"), ("America/New_York", "2027-03-26T13:00:00Z")):
         for start in ("2027-03-26 08:59", "2027-03-26T08:59"):

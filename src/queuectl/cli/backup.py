@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from queuectl.cli.call import Call
+from queuectl.cli.notes import note_tokens
 from queuectl.domain.selector import Selector
 from queuectl.places import locate_store, shown
 from queuectl.wire.words import counted, size
@@ -25,12 +26,14 @@ def restore(call: Call) -> int:
     """Makes the store from a backup."""
     from queuectl.client.backups import restore as restored
     from queuectl.client.here import login_name
+    from queuectl.client.tokens import names_in
 
     console, args, address = call.console, call.args, locate_store(call.db)
     place = shown(address)
     question, unasked = f"put it in the place of all jobs of {place}?", f"all jobs of {place} would be removed"
     if args.replace and not console.confirmed(question, args.yes, unasked):
         return 1
+    gone = names_in(address) if args.replace else []
     try:
         progress = console.progress("restored")
         rows = restored(address, login_name(), call.words[0], replace=args.replace, progress=progress)
@@ -43,6 +46,7 @@ def restore(call: Call) -> int:
     if rows["schedules"]:
         resume = call.command("schedule resume NAME")
         console.note(f"so are all schedules; start each with: {resume}", "schedules_paused")
+    note_tokens(call, gone, "tokens of the store before are gone", call.db)
     with call.client() as client:
         held = client.count(Selector(held=True, hooks=True))
     if held:

@@ -118,6 +118,15 @@ def note_missing_of(call: Call, document: Mapping[str, Any], folder: str) -> Non
         _note_missing(call, what)
 
 
+def note_tokens(call: Call, names: Sequence[str], what: str, store: str | None) -> None:
+    """Notes which tokens a store lacks now."""
+    if names:
+        from queuectl.cli.hints import command
+
+        again = command("token create NAME", store)
+        call.console.note(f"{what}: {', '.join(names)}; make each with: {again}", "tokens_left")
+
+
 def _note_overruled(call: Call, env: Mapping[str, str], told: Collection[str] = ()) -> list[str]:
     """Notes which variables of these have no effect; their names."""
     names = [name for name in env if name in OVERRULED and name not in told]

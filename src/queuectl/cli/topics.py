@@ -93,7 +93,7 @@ NOTES = (
     ("store", "the store is unavailable, or available again"),
     ("shrunk", "prune --shrink: how much smaller the file is"),
     ("waiting", "the worker waits for running commands"),
-    ("tokens_left", "copy: tokens that the old store has and the new one has not"),
+    ("tokens_left", "copy, restore: tokens that a store had and the new one has not"),
     ("too_late", "a new job has to start before it may"),
     ("waits", "wait, run, logs -f: why the job does not run yet"),
     ("worker_gone", "the worker that ran the job is gone, and there is no other"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from queuectl.cli import hints
 from queuectl.cli.call import Call
 from queuectl.cli.choosing import age_to_delete
+from queuectl.cli.notes import note_tokens
 from queuectl.cli.render import visible
 from queuectl.client.acting import check_prunable
 from queuectl.client.facade import Client
@@ -102,7 +102,7 @@ def migrate(call: Call) -> int:
 def copy(call: Call) -> int:
     """Copies the store into another one."""
     from queuectl.client import copying
-    from queuectl.client.tokens import OWN_NAME
+    from queuectl.client.tokens import names_in, names_of
     from queuectl.places import shown
 
     console, args = call.console, call.args
@@ -116,7 +116,7 @@ def copy(call: Call) -> int:
         if not console.confirmed(question, args.yes, unasked):
             return 1
         progress = console.progress("copied")
-        left = [token.name for token in client.tokens() if token.name != OWN_NAME]
+        left, gone = names_of(client.tokens()), names_in(args.to) if args.replace else []
         try:
             copied = copying.copy(
                 client, args.to, keep=args.keep, replace=args.replace, say=console.note, progress=progress
@@ -125,9 +125,8 @@ def copy(call: Call) -> int:
             console.progress_done()
     told = f"copied {counted(copied['jobs'], 'job')} to {to_url}, and compared"
     console.answer({"from": from_url, "to": to_url, "rows": copied}, to_url, told)
-    if left:
-        again = hints.command("token create NAME", args.to)
-        console.note(f"tokens are not copied: {', '.join(left)}; make each with: {again}", "tokens_left")
+    note_tokens(call, left, "tokens are not copied", args.to)
+    note_tokens(call, gone, "tokens of the store before are gone", args.to)
     return 0
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
+from collections.abc import Iterable
+from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from queuectl import ids
 from queuectl.client.documents import NEW_TOKEN, TOKEN
 from queuectl.client.operation import ADMINISTRATION, TEXT, WEB, Argument, Command, plain
 from queuectl.client.shapes import listed
-from queuectl.domain.errors import Conflict, Invalid, NotFound
+from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.likeness import nearest
 from queuectl.domain.token import Role, Token
+from queuectl.places import open_or_empty
 from queuectl.store.past import Deed
 from queuectl.store.port import Store
 
@@ -31,6 +33,18 @@ USED_EVERY_S = 60.0
 """Least time between two notes of a token's use."""
 BYTES_MAX = 200
 """Longer texts are not checked."""
+
+
+def names_in(address: str) -> list[str]:
+    """The names of the tokens that people made in the store there, as far as it can be read."""
+    with suppress(QueuectlError), closing(open_or_empty(address)) as store:
+        return names_of(store.tokens())
+    return []
+
+
+def names_of(found: Iterable[Token]) -> list[str]:
+    """The names of those that people made."""
+    return [token.name for token in found if token.name != OWN_NAME]
 
 
 def tokens(store: Store, who: str) -> list[Token]:
