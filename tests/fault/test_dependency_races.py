@@ -143,6 +143,27 @@ def test_two_last_jobs_of_a_batch_recorded_with_the_next_claims_strand_nobody(
     assert store.get("next").state is PENDING
 
 
+@pytest.mark.parametrize("way", ["queuectl", "sql"])
+def test_a_job_that_comes_to_wait_for_a_batch_while_its_last_job_ends_is_not_stranded(
+    store: PostgresStore, application: psycopg.Connection, url: str, tmp_path: Path, way: str
+) -> None:
+    store.insert([a_job("a", at=store.now(), batch="b")])
+    grip = a_grip(store)
+    (job,) = store.claim(grip, HOST, 1, ())
+    with closing(PostgresStore(url, tmp_path)) as other:
+        with store.transaction():
+            store.record(grip, [Change(job, an_end(store.now()))])
+            store.claim(grip, HOST, 1, ())  # nobody waits yet
+            if way == "sql":
+                enqueue(application, id="next", depends_on="batch:b")
+                application.commit()
+            else:
+                other.insert([begun(a_job("next", at=store.now(), depends_on=("batch:b",)))])
+            other.settle()  # a worker that looks before the end is committed
+        other.settle()
+    assert store.get("next").state is PENDING
+
+
 def test_two_dead_jobs_recorded_with_the_next_claims_are_more_than_one(
     store: PostgresStore, url: str, tmp_path: Path
 ) -> None:

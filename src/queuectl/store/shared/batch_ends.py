@@ -70,7 +70,9 @@ def _settle_one(store: Session, name: str, limit: int) -> tuple[int, bool]:
         looked, is_done = _cancel_rest(store, batch, limit)
         if looked >= limit:
             return looked, False
-    settled, is_settled = settle_edges(store, _as_parent(store, name), limit - looked, anew=True)
+    parent = _as_parent(store, name)
+    settled, is_settled = settle_edges(store, parent, limit - looked, anew=True)
+    is_settled = is_settled and (parent.is_over or _stays_open(store, name))
     if is_settled:
         _forget_empty(store, name)
     return looked + settled, is_done and is_settled
@@ -139,6 +141,19 @@ def _failing(store: Session, name: str) -> Batch | None:
     )
     found = counted(store, [name]) if store._select(has_dead, [name]) else []
     return next((batch for batch in found if batch.has_failed_too_often), None)
+
+
+def _stays_open(store: Session, name: str) -> bool:
+    """Whether a batch has an unfinished job that nobody is changing. Who ends that one later sees all who wait now; who
+    is ending the last one just now may have looked for them before they were there. No lock is kept."""
+    if not store._dialect.shared_unlocked:
+        return True
+    text = f"SELECT 1 FROM {{schema}}.jobs WHERE batch = ? AND state %s LIMIT 1 {store._dialect.shared_unlocked}"
+    store._execute("SAVEPOINT looked_at_batch")
+    found = any(store._select(text % states, [name]) for states in ("= 'processing'", rows.WAITING))
+    store._execute("ROLLBACK TO SAVEPOINT looked_at_batch")
+    store._execute("RELEASE SAVEPOINT looked_at_batch")
+    return found
 
 
 def _as_parent(store: Session, name: str) -> Parent:

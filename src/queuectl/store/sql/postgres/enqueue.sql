@@ -647,10 +647,11 @@ BEGIN
     END IF;
 END $$;
 
--- Whether jobs wait for a batch, or were cancelled for it, so that it decides about them.
-CREATE OR REPLACE FUNCTION {schema}.enqueue_is_awaited(name text) RETURNS boolean STABLE LANGUAGE sql AS $$
-    SELECT EXISTS (SELECT 1 FROM {schema}.edges JOIN {schema}.jobs AS child ON child.seq = edges.child
-        WHERE edges.batch = name AND child.unmet > 0)
+-- Whether jobs wait for a batch, or were cancelled for it, so that it decides about them. A fixed snapshot cannot tell.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_is_awaited(name text) RETURNS boolean LANGUAGE sql AS $$
+    SELECT name IS NOT NULL AND (current_setting('transaction_isolation') <> 'read committed' OR EXISTS (
+        SELECT 1 FROM {schema}.edges JOIN {schema}.jobs AS child ON child.seq = edges.child
+        WHERE edges.batch = name AND child.unmet > 0))
 $$;
 
 CREATE OR REPLACE FUNCTION {schema}.enqueue_missing(what text, hint text) RETURNS void LANGUAGE plpgsql AS $$
