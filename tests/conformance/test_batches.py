@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from queuectl.client.acting import retry_down
+from queuectl.client.batches import view
 from queuectl.client.enqueueing import clone
 from queuectl.domain.errors import Invalid, NotFound
 from queuectl.domain.job import Job, JobState, Spec
@@ -18,7 +19,7 @@ from queuectl.domain.limits import Lock, numbered
 from queuectl.domain.selector import Selector
 from queuectl.store.port import Store
 from queuectl.store.values import Grip
-from tests.builders import HOST, a_grip, a_job, finish
+from tests.builders import HOST, ManualClock, a_grip, a_job, finish
 from tests.conformance.conftest import StoreFactory
 
 ONCE = Spec(max_retries=0)
@@ -50,6 +51,23 @@ def test_a_batch_counts_its_jobs_by_state_and_is_done_when_none_is_unfinished(st
     store.change(["d"], CancelRequested(), "me")
     assert store.batches("b")[0].is_done
     assert [job.id for job in store.find(Selector(batches=("b",)))] == ["a", "c", "d"]
+
+
+def test_the_time_left_after_a_retry_does_not_count_the_time_between(store: Store, clock: ManualClock) -> None:
+    store.insert(of_batch("a", "c", "d", "e"))
+    grip = a_grip(store)
+
+    def left(code: int, took: float) -> float | None:
+        (job,) = store.claim(grip, HOST, 1, ())
+        clock.forward(took)
+        finish(store, grip, job, exit_code=code, took=took)
+        return view(store, "me", "b").seconds_left
+
+    assert [left(code, 10.0) for code in (1, 1, 1, 0)] == [30.0, 20.0, 10.0, None]
+    clock.forward(86400.0)
+    store.change(["a", "c", "d"], Retried(), "me")
+    assert view(store, "me", "b").seconds_left == 30.0
+    assert [left(0, 20.0) for _ in range(3)] == [40.0, 20.0, None]
 
 
 @pytest.mark.parametrize(

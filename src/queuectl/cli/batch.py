@@ -89,7 +89,9 @@ def _limits(batch: BatchView) -> str:
 def print_one(call: Call, batch: BatchView, now: float) -> None:
     """A batch, a line for each fact."""
     rate = ""
-    if batch.started_at is not None and batch.done:
+    if batch.seconds_left is not None:
+        rate = f"{(batch.total - batch.done) / max(batch.seconds_left, 0.001):,.1f} jobs/s"
+    elif batch.started_at is not None and batch.done:
         until = batch.finished_at or now
         rate = f"{batch.done / max(until - batch.started_at, 0.001):,.1f} jobs/s"
     facts = {

@@ -55,13 +55,23 @@ BATCH = Shape(
 
 def _view(batch: Counted, span: BatchTimes, now: float) -> BatchView:
     counts = {state: batch.counts.get(state, 0) for state in JobState}
-    left = None
-    if batch.done and not batch.is_done and span.started_at is not None:
-        left = (batch.total - batch.done) * max(0.0, now - span.started_at) / batch.done
     return BatchView(
         batch.name, counts, batch.total, batch.done, batch.failed, batch.is_done, batch.at_most, batch.max_fails,
-        span.created_at, span.started_at, span.finished_at if batch.is_done else None, left,
+        span.created_at, span.started_at, span.finished_at if batch.is_done else None,
+        _seconds_left(batch, span, now),
     )  # fmt: skip
+
+
+def _seconds_left(batch: Counted, span: BatchTimes, now: float) -> float | None:
+    """By the rate since the jobs that are left could run; until one has ended then, by the rate before."""
+    if batch.is_done or not batch.done or span.started_at is None:
+        return None
+    took, done = now - span.started_at, batch.done
+    if span.resumed_at is not None and span.done_since:
+        took, done = now - span.resumed_at, span.done_since
+    elif span.resumed_at is not None and span.finished_at is not None:
+        took = span.finished_at - span.started_at
+    return (batch.total - batch.done) * max(0.0, took) / done
 
 
 def views(store: Store, who: str) -> list[BatchView]:

@@ -13,11 +13,15 @@ if TYPE_CHECKING:  # few commands need these
 
 
 class BatchTimes(NamedTuple):
-    """When the first job of a batch was enqueued and began, and when the latest one ended."""
+    """When the first job of a batch was enqueued and began, and when the latest one ended. `resumed_at`: since when all
+    that are left could run, where that is later than the first began, as after a retry. `done_since` have ended then.
+    """
 
     created_at: float | None
     started_at: float | None
     finished_at: float | None
+    resumed_at: float | None = None
+    done_since: int = 0
 
 
 class BatchStore(Protocol):

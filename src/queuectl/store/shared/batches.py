@@ -26,9 +26,20 @@ class Batches(Edits):
             return {}
         from queuectl.store.batches import BatchTimes
 
-        text = "SELECT batch, min(created_at), min(started_at), max(finished_at) FROM {schema}.jobs WHERE batch "
+        text = (
+            "SELECT batch, min(created_at), min(started_at), max(finished_at), "
+            f"min(CASE WHEN state {UNFINISHED} THEN run_at END) FROM {{schema}}.jobs WHERE batch "
+        )
         text += "IS NOT NULL GROUP BY batch" if name is None else "= ? GROUP BY batch"
-        return {batch: BatchTimes(*times) for batch, *times in self._select(text, [] if name is None else [name])}
+        found = {batch: BatchTimes(*times) for batch, *times in self._select(text, [] if name is None else [name])}
+        return {batch: self._counted_since(batch, times) for batch, times in found.items()}
+
+    def _counted_since(self, batch: str, times: BatchTimes) -> BatchTimes:
+        if times.resumed_at is None or times.started_at is None or times.resumed_at <= times.started_at:
+            return times._replace(resumed_at=None)
+        text = f"SELECT count(*) FROM {{schema}}.jobs WHERE batch = ? AND NOT state {UNFINISHED} AND finished_at >= ?"
+        ((done,),) = self._select(text, [batch, times.resumed_at])
+        return times._replace(done_since=done)
 
     def open_batches(self) -> dict[str, int]:
         unfinished = f"batch IS NOT NULL AND state {UNFINISHED}"
