@@ -164,6 +164,26 @@ def test_a_job_that_comes_to_wait_for_a_batch_while_its_last_job_ends_is_not_str
     assert store.get("next").state is PENDING
 
 
+@pytest.mark.parametrize("way", ["prune", "delete"])
+def test_a_finished_job_that_goes_while_a_dependent_is_being_added_leaves_it_as_it_is(
+    store: PostgresStore, application: psycopg.Connection, way: str
+) -> None:
+    grip, end = running(store)
+    store.record(grip, [end])
+    store.insert([a_job("open", at=store.now(), held=True)])
+    enqueue(application, id="next", depends_on=["a", "open"])
+    if way == "prune":
+        assert store.prune(Selector(), 10) == 1
+    else:
+        store.delete(["a"])
+    application.commit()
+    store.settle()
+    assert (store.get("next").state, store.get("next").error) == (BLOCKED, None)
+    store.delete(["open"])
+    store.settle()
+    assert store.get("next").error == "job open was deleted"
+
+
 def test_two_dead_jobs_recorded_with_the_next_claims_are_more_than_one(
     store: PostgresStore, url: str, tmp_path: Path
 ) -> None:

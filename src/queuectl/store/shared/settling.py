@@ -118,7 +118,10 @@ def settle_some(store: Session) -> bool:
         parent = _parent(store, seq, meant.get(seq, JobState.PENDING))
         if parent is None:
             continue
-        looked, is_done = settle_edges(store, parent, left, anew=True)
+        is_known = seq in meant or parent.state in FINISHED or not parent.is_over
+        looked, is_done = settle_edges(
+            store, parent, left, anew=is_known
+        )  # what somebody saw of one that is gone holds
         left -= looked
         if is_done:
             done += [id_ for id_, job, _ in listed if job == seq]

@@ -1076,6 +1076,9 @@ BEGIN
     SELECT new_seq, edge.ref, edge.parent, edge.batch, edge.wants
     FROM jsonb_to_recordset(edges) AS edge (ref text, parent bigint, batch text, wants text)
     ORDER BY edge.parent;
+    INSERT INTO {schema}.settlements (job, meant)  -- how what has ended did, should it be removed meanwhile
+    SELECT jobs.seq, jobs.state FROM jsonb_to_recordset(edges) AS edge (parent bigint)
+    JOIN {schema}.jobs ON jobs.seq = edge.parent WHERE jobs.state IN ('completed', 'dead', 'cancelled') ORDER BY jobs.seq;
     IF kept ->> 'batch' IS NOT NULL AND jsonb_array_length(edges) > 0 THEN
         PERFORM {schema}.enqueue_check_batch(new_id, new_seq, kept ->> 'batch');
     END IF;
