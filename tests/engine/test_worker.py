@@ -118,6 +118,21 @@ def test_what_is_not_started_in_time_is_cancelled_while_all_slots_are_busy(shop:
     assert f" {late} cancelled: expired: not started within 100ms\n" in _log(shop)[0]
 
 
+def test_the_log_says_which_jobs_an_end_has_cancelled(shop: Workshop) -> None:
+    shop.worker(1)
+    parent = shop.enqueue("exit 3", id="parent", max_retries=0, batch="b", max_fails="0", held=True)
+    shop.enqueue_all([
+        {"command": "true", "id": "child", "depends_on": ["parent"]},
+        {"command": "true", "id": "grandchild", "depends_on": ["child"]},
+        {"command": "true", "id": "rest", "batch": "b", "held": True},
+    ])  # fmt: skip
+    shop.client.release([parent])
+    shop.finished("child", "grandchild", "rest")
+    told = [" child cancelled: job parent is dead\n", " grandchild cancelled: job child is cancelled\n",
+            " rest cancelled: batch b: more than 0 of its jobs are dead\n"]  # fmt: skip
+    until(lambda: [_log(shop)[0].count(line) for line in told] == [1, 1, 1])
+
+
 def test_the_log_says_what_expired_before_the_worker_started(shop: Workshop) -> None:
     late = shop.enqueue("true", expires=0.1)
     until(lambda: shop.store.now() > (shop.job(late).start_by or 0.0), "it is late")

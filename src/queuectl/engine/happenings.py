@@ -138,6 +138,12 @@ class JobExpired(NamedTuple):
     job: Job
 
 
+class JobCancelled(NamedTuple):
+    """A job was cancelled, as others have ended otherwise than it needs; its error says so."""
+
+    job: Job
+
+
 class JobStuck(NamedTuple):
     """An execution could not be ended, as the job's error says."""
 
@@ -261,6 +267,7 @@ Happening = (
     | JobStarted
     | JobEnded
     | JobExpired
+    | JobCancelled
     | JobStuck
     | StuckLeft
     | JobLost

@@ -95,6 +95,7 @@ SENTENCES: dict[type[happenings.Happening], str | Callable[[Any], str]] = {
     happenings.JobStarted: lambda event: f"{event.job.id} started: {_shortened(command_line(event.job.command))}",
     happenings.JobEnded: lambda event: _ended(event.job),
     happenings.JobExpired: "{e.job.id} cancelled: {e.job.error}",
+    happenings.JobCancelled: "{e.job.id} cancelled: {e.job.error}",
     happenings.JobStuck: "{e.job.id} {e.job.error}; it is not run again while one of these lives",
     happenings.StuckLeft: lambda event: (
         f"leaving {counted(event.stuck, COMMAND)} that could not be ended; "

@@ -269,6 +269,10 @@ class WorkStore(OpenStore, AlertStore, GateStore, Protocol):
     def next_due(self) -> float | None:
         """When the next job that waits for a time becomes claimable, or None."""
 
+    def cancelled(self) -> Sequence[Job]:
+        """The jobs that the latest transaction has cancelled, since others have ended as they must not: those that they
+        depend on, or too many of their batch."""
+
     def has_listed(self) -> bool:
         """Whether the next claim may find something, since the last call: dependents that an end has released, or work
         that was left, what an end means for other jobs."""

@@ -241,7 +241,7 @@ class Dispatcher:
             self._claiming.ended(claims)  # suspects were still in hand when these claims passed others over
         for link, keys in over.items():
             link.recorded(keys)
-        if told:
+        if told := [*told, *map(happenings.JobCancelled, self._store.cancelled())]:
             self._observe(*told)
         if claims is not None:
             self._claiming.ask_next_due()

@@ -10,7 +10,7 @@ from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import ClockSetBack
 from queuectl.domain.selector import Selector
 from queuectl.engine.dispatch.pace import Beat
-from queuectl.engine.happenings import JobExpired, Observer
+from queuectl.engine.happenings import JobCancelled, JobExpired, Observer
 from queuectl.settings import Settings
 from queuectl.store.port import WorkStore
 
@@ -39,8 +39,11 @@ class Upkeep:
     def go_on(self, settings: Settings, now: float) -> bool:
         """Does what is due. Returns whether there may be something to claim earlier than was known."""
         self._pruning.go_on(settings, now)
-        if self._claims_nothing() and (expired := self._store.sweep()):
-            self._observe(*map(JobExpired, expired))
+        if self._claims_nothing():
+            if expired := self._store.sweep():
+                self._observe(*map(JobExpired, expired))
+            if cancelled := self._store.cancelled():
+                self._observe(*map(JobCancelled, cancelled))
         return self._clock_watch.go_on()
 
 

@@ -176,7 +176,7 @@ class PostgresSession(Session):
         self._fold_now_and_then()
         try:
             with translated(self._address), self._line.transaction(self._settings, pipelined):
-                self._depth = 1
+                self._depth, self._cancelled = 1, ()
                 yield
                 self._settle_ends()
                 self._tell_of_ends()

@@ -32,6 +32,10 @@ class Edges(Session):
             with self.transaction():
                 has_done = settle_listed(self)
 
+    def cancelled(self) -> Sequence[Job]:
+        found, self._cancelled = self._cancelled, ()
+        return found
+
     def has_listed(self) -> bool:
         found = self._has_listed or self._has_released
         self._has_listed = self._has_released = False

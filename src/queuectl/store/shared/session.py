@@ -27,13 +27,13 @@ OVER = frozenset(state.value for state in FINISHED)
 class Session(ABC):
     """A connection to one store.
 
-    `_counted` has how many jobs this transaction adds to each queue and state. `_turned` has the jobs that have
-    ended in it, or are to run again, until somebody looks at what depends on them. `_has_listed`: something was put
-    on the work list that nobody has looked at here. `_newly_listed`: what this transaction has put there of
-    batches, by its number: it cannot see how others leave them that end at the same time. `_failing`: the batches
-    of which a job has died in it. `_has_released`: dependents have become free since somebody asked. `_specs` has
-    the known specs by number. `_behind`: the schema lacks steps, and reads use `_stand_ins` for what they would
-    add.
+    `_counted` has how many jobs this transaction adds to each queue and state. `_turned` has the jobs that have ended
+    in it, or are to run again, until somebody looks at what depends on them. `_has_listed`: something was put on the
+    work list that nobody has looked at here. `_newly_listed`: what this transaction has put there of batches, by its
+    number: it cannot see how others leave them that end at the same time. `_failing`: the batches of which a job has
+    died in it. `_cancelled`: the jobs that it has cancelled for others. `_has_released`: dependents have become free
+    since somebody asked. `_specs` has the known specs by number. `_behind`: the schema lacks steps, and reads use
+    `_stand_ins` for what they would add.
     """
 
     others_share: float
@@ -45,6 +45,7 @@ class Session(ABC):
     _has_listed = False
     _newly_listed: set[int]
     _failing: set[str]
+    _cancelled: Sequence[Job] = ()
     _has_released = False
     _specs: dict[int, Spec]
     _behind: bool

@@ -284,6 +284,7 @@ def note_cancels(store: Session, changed: Iterable[tuple[Job, Job]], now: float)
     ended = [after for job, after in changed if after.state is JobState.CANCELLED is not job.state]
     if ended:
         kind = CancelRequested.__name__
+        store._cancelled = [*store._cancelled, *ended]
         store._send_rows("note_detail", [(now, job.seq, kind, None, job.error) for job in ended])
 
 

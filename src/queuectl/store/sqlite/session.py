@@ -137,7 +137,7 @@ class SqliteSession(Session):
             try:
                 self._set_synced(synced)
                 self._db.execute("BEGIN IMMEDIATE")
-                self._depth = 1
+                self._depth, self._cancelled = 1, ()
                 yield
                 self._settle_ends()
                 self._write_counts()
