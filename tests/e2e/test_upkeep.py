@@ -32,6 +32,18 @@ def test_a_copy_tells_which_tokens_it_leaves(terminal: Terminal) -> None:
     assert "no token" in terminal.good("queuectl --db two.db token list").err
 
 
+def test_a_store_with_a_worker_is_not_replaced(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a --hold -- true; queuectl backup saved.db")
+    terminal.good("queuectl --db two.db enqueue --id b --hold -- true")
+    terminal.worker("--name night")
+    refused = terminal.type("queuectl --db two.db copy --to queuectl.db --keep --replace --yes")
+    assert (refused.code, "worker night is running on queuectl.db" in refused.err) == (4, True)
+    assert "first: queuectl --db queuectl.db worker stop" in refused.err
+    refused = terminal.type("queuectl restore saved.db --replace --yes")
+    assert (refused.code, "worker night is running on this store" in refused.err) == (4, True)
+    assert terminal.good("queuectl list --quiet").out == "a\n"
+
+
 def test_replacing_a_store_tells_which_of_its_tokens_are_gone(terminal: Terminal) -> None:
     told = "tokens of the store before are gone: grafana; make each with: queuectl --db two.db token create NAME"
     terminal.good("queuectl enqueue --id a -- true; queuectl backup saved.db")

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from shlex import quote
 
 from queuectl import places
 from queuectl.client.facade import Client
 from queuectl.client.placing import replaced
 from queuectl.client.values import Progress
+from queuectl.client.workers import workers_of
 from queuectl.domain.errors import Conflict, Invalid, OperationFailed
 from queuectl.domain.job import JobState
 from queuectl.store.shared.archive import TABLES, Archive, copy_tables
-from queuectl.store.values import LEASE_MIN_S
+from queuectl.store.values import LEASE_MIN_S, Moved
 from queuectl.wire.words import counted
 
 LOOK_EVERY_S = 0.1
@@ -28,8 +30,8 @@ def copy(
 ) -> dict[str, int]:
     """Copies everything. Returns the number of rows of each table. The source then points to the copy unless `keep`.
 
-    `replace`: it takes the place of what the target holds. Raises `Conflict` if the target is not empty otherwise. What
-    fails changes nothing.
+    `replace`: it takes the place of what the target holds. Raises `Conflict` if the target is not empty otherwise, and
+    while a worker lives that would lose its store. What fails changes nothing.
     """
     places.refuse_missing(source.address)
     source.store.bring_up_to_date()
@@ -41,6 +43,8 @@ def copy(
         if not replace and any(target.count(table) for table in TABLES):
             hint = "name another store, or empty this one with --replace"
             raise Conflict(f"the store {target_url} is not empty", hint)
+    if replace:
+        _refuse_in_use(to)
     stop_workers(source, say)
     with closing(places.open_archive(source.store.address)) as here, here.locked():
         if here.running():
@@ -50,6 +54,14 @@ def copy(
         if not keep:
             here.move_to(target_url)
     return copied
+
+
+def _refuse_in_use(to: str) -> None:
+    with suppress(Moved), closing(places.open_store(to)) as store:
+        if workers := workers_of(store):
+            place = places.shown(to)
+            told = f"worker {workers[0].name} is running on {place}, whose jobs would be removed"
+            raise Conflict(told, f"first: queuectl --db {quote(place)} worker stop")
 
 
 @contextmanager
