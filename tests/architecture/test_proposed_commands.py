@@ -98,7 +98,8 @@ def proposed() -> Iterator[Proposed]:
             elif text.strip():
                 yield Proposed(module, "", f"queuectl {text}", tuple(value for _, value in values))
     for template in sorted(SRC.rglob("*.html")):
-        text = re.sub(r"\{%.*?%\}", "", re.sub(r"\{\{.*?\}\}", "X", template.read_text()))
+        text = re.sub(r"\{\{ queuectl \}\}", "queuectl", template.read_text())
+        text = re.sub(r"\{%.*?%\}", "", re.sub(r"\{\{.*?\}\}", "X", text))
         for found in re.findall(r"<code>(queuectl [^<]*)</code>", text):
             yield Proposed(name_of(template), "", html.unescape(found))
 

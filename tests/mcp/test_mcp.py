@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,9 +29,10 @@ IDLE_MAX = 60 << 20
 class Talk:
     """A server and its pipes."""
 
-    def __init__(self, db: Path, *options: str) -> None:
+    def __init__(self, db: Path | None, *options: str) -> None:
+        store = [] if db is None else ["--db", str(db)]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "queuectl", "--db", str(db), "mcp", *options],
+            [sys.executable, "-m", "queuectl", *store, "mcp", *options],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clean_environment(),
         )  # fmt: skip
         self.db, self._ids = db, 0
@@ -157,6 +159,19 @@ def test_enqueueing_with_an_id_is_repeatable(talk: Talk) -> None:
     assert first["job"]["id"] == again["job"]["id"] == "a"
 
 
+def test_commands_are_on_the_store_that_the_environment_of_the_server_names(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUEUECTL_DB", os.path.relpath(db))
+    monkeypatch.setattr("tests.mcp.test_mcp.clean_environment", lambda: dict(os.environ))
+    talk = Talk(None)
+    try:
+        told = talk.call("enqueue", command="true")["structuredContent"]
+        assert told["note"].endswith(f"start one: queuectl --db {db} worker start --detach")
+    finally:
+        talk.close()
+
+
 def test_a_taken_name_with_another_command_is_told(talk: Talk) -> None:
     talk.call("enqueue", command="true", id="a", unique_key="k")
     for name, given in (("id", {"id": "a"}), ("unique_key", {"id": "b", "unique_key": "k"})):
@@ -280,7 +295,7 @@ def test_waiting_is_cut_short_told_and_can_be_cancelled(talk: Talk) -> None:
     talk.call("enqueue", command="true", id="a")
     late = talk.call("wait", ids=["a"], timeout=0)["structuredContent"]
     assert late["done"] is False
-    assert "again" in late["next"]
+    assert late["next"] == "not finished: call wait again with the same ids"  # it may not even have begun
     wait = {"name": "wait", "arguments": {"ids": ["a"]}}
     talk.write({"jsonrpc": "2.0", "id": "w", "method": "tools/call", "params": wait})
     assert talk.ask("ping")["result"] == {}  # others are answered meanwhile

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,7 @@ import pytest
 
 from queuectl import program
 from queuectl.client import copying
+from queuectl.store.sqlite.store import SqliteStore
 from queuectl.web import rendering, serve
 from queuectl.web.serve import bound
 from tests.goldens.test_schemas import closed
@@ -51,6 +53,23 @@ def served(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str],
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+def test_commands_on_pages_and_in_hints_are_on_the_store_that_is_served(tmp_path: Path) -> None:
+    main, other = (f"queuectl --db {tmp_path / name} " for name in ("queuectl.db", "other.db"))
+    with served(tmp_path, "--also", f"other={_made(tmp_path / 'other.db')}") as (_, url, token):
+        for below, begin in (("", main), ("/stores/other", other)):
+            ask = partial(httpx.get, headers={"Authorization": f"Bearer {token}", "Accept": "text/html"})
+            assert f"<code>{begin}worker start --count 2</code>" in ask(f"{url}{below}/workers").text
+            assert f"<code>{begin}enqueue -- echo hello</code>" in ask(f"{url}{below}/jobs").text
+            assert ask(f"{url}{below}/api/v1/jobs/nope").json()["hint"] == f"see the ids with: {begin}list"
+            assert f"see the ids with: {begin}list" in ask(f"{url}{below}/jobs/nope").text
+
+
+def _made(path: Path) -> Path:
+    """A store."""
+    SqliteStore(path).close()
+    return path
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -20,6 +20,16 @@ def command(words: str, db: str | None) -> str:
     return f"queuectl --db {quote(shown(db))} {words}"
 
 
+def given(db: str | None) -> str | None:
+    """The store that `--db` or the environment names, for messages to people and programs elsewhere."""
+    from os import environ, path
+
+    from queuectl.places import is_server
+
+    named = environ.get("QUEUECTL_DB") or None if db is None else db
+    return named if named is None or is_server(named) else path.abspath(path.expanduser(named))
+
+
 def on_store(hint: str, db: str | None) -> str:
     """A hint whose commands, typed as they stand, are on the store that `--db` names: one may be to empty it."""
     if db is None or "queuectl " not in hint:

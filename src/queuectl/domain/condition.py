@@ -46,7 +46,8 @@ def finding(name: str, condition: Condition, dispatcher: int, jobs: Sequence[str
             PROBLEM, "worker_suspended", f"kill -CONT {dispatcher}, or: queuectl worker stop {name}"
         ),
         Condition.ORPHANED: (
-            WARNING, "worker_orphaned", f"where it runs: start a worker to take over; or: queuectl worker stop {name}"
+            WARNING, "worker_orphaned",
+            f"where it runs, to take over: queuectl worker start; or: queuectl worker stop {name}",
         ),
         Condition.UNKNOWN: (NOTE, "worker_unknown", "on its machine or in its container: queuectl worker list"),
     }[condition]  # fmt: skip

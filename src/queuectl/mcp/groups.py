@@ -48,7 +48,7 @@ def _wait_batch(context: Context, given: dict[str, Any]) -> dict[str, Any]:
         view = client.wait_batch(name, timeout=given["timeout"], tick=looked)
     except TimeoutError:
         told = _batch(client.batch(name).status())
-        return {"done": False, "batch": told, "next": "still running: call wait_batch again"}
+        return {"done": False, "batch": told, "next": "not finished: call wait_batch again"}
     failed = Selector(batches=(name,), states=(JobState.DEAD, JobState.CANCELLED))
     jobs = client.page(failed, FAILED_SHOWN, newest_first=True) if view.failed else []
     return {"done": True, "batch": _batch(view), "failed_jobs": ended(client, jobs)}

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
+from queuectl.cli import hints
 from queuectl.cli.call import Call
 from queuectl.client.library import Client
 from queuectl.mcp import protocol
@@ -25,7 +26,8 @@ CALLS_AT_ONCE = 32
 def serve(call: Call) -> int:
     """Serves one client, on the store of this command line."""
     with Client(call.db, make=not call.args.read_only) as client:
-        Server(client, sys.stdout.buffer, read_only=call.args.read_only, hint=call.on_this_store).run(sys.stdin.buffer)
+        hint = partial(hints.on_store, db=hints.given(call.db))
+        Server(client, sys.stdout.buffer, read_only=call.args.read_only, hint=hint).run(sys.stdin.buffer)
     return 0
 
 

@@ -112,7 +112,7 @@ def _wait(context: Context, given: dict[str, Any]) -> dict[str, Any]:
     except TimeoutError:
         jobs = [client.job(ref) for ref in ids]
         told_jobs = [brief(job, client.reason(job)) for job in jobs]
-        return {"done": False, "jobs": told_jobs, "next": "still running: call wait again with the same ids"}
+        return {"done": False, "jobs": told_jobs, "next": "not finished: call wait again with the same ids"}
     return {"done": True, "jobs": ended(client, jobs)}
 
 

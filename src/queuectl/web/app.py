@@ -102,6 +102,8 @@ def _of_store(
     app.state.clients = clients
     app.state.door = door
     app.state.stores = names
+    app.state.queuectl = "queuectl"  # how a command on this store begins
+    app.state.on_store = str  # puts it into hints
     app.state.health = Health()
     app.state.charts = Charts()
     app.state.feed = Feed(open_client, listen_s_max)
@@ -124,6 +126,7 @@ async def _problem(request: Request, error: Exception) -> Response:
     It and its like are coroutines: Starlette would run functions in threads of their own.
     """
     assert isinstance(error, QueuectlError)
+    error.say(error.message, request.app.state.on_store(error.hint))
     opens_page = request.method == "GET" and "text/html" in request.headers.get("accept", "")
     if not opens_page or request.url.path.startswith("/api/"):
         return problems.response(error)

@@ -81,7 +81,7 @@ def page(
     """A page, or only its template `part` if a page that is already open asks for it. Otherwise the page about what is
     not there has the status 404.
 
-    Templates see the `request` and its `visitor` (None at the login).
+    Templates see the `request`, its `visitor` (None at the login), and how a command on this store begins.
     """
     if part is not None and "hx-request" in request.headers:
         template = part
@@ -90,7 +90,9 @@ def page(
     visitor = getattr(request.state, "visitor", None)
     root = request.state.root
     stores = places(request.app.state.stores, request.state.base, request.state.store_name)
-    text = templates.get_template(template).render(request=request, visitor=visitor, root=root, stores=stores, **values)
+    text = templates.get_template(template).render(
+        request=request, visitor=visitor, root=root, stores=stores, queuectl=request.app.state.queuectl, **values
+    )
     return HTMLResponse(under(root, text), status)
 
 

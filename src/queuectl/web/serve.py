@@ -13,6 +13,7 @@ from functools import partial
 from urllib.parse import urlencode
 
 from queuectl import places
+from queuectl.cli import hints
 from queuectl.cli.call import Call
 from queuectl.client.facade import Client
 from queuectl.domain.errors import Invalid, NoStore, OperationFailed, StoreLost
@@ -121,10 +122,14 @@ def _app(call: Call, public: PublicUrl | None, trusted: Sequence[str]) -> Starle
     also = parse_also(call.args.also)
     for url in also.values():
         places.open_existing(url).close()  # one that is not there or cannot be opened is told now
-    return create_app(
+    app = create_app(
         partial(open_client, call.db, make=False), call.args.host, call.args.allow_host, public=public, trusted=trusted,
         also={name: partial(open_client, url, make=False) for name, url in also.items()},
     )  # fmt: skip
+    for each, db in zip(app.state.all, map(hints.given, (call.db, *also.values())), strict=True):
+        each.state.queuectl = hints.command("", db).rstrip()
+        each.state.on_store = partial(hints.on_store, db=db)
+    return app
 
 
 def _port(text: str) -> int:
