@@ -64,6 +64,13 @@ def test_a_worker_that_restarts_while_it_is_set_takes_the_values(
     assert (now.slots, now.not_queues) == (3, ("video",))
 
 
+def test_a_worker_that_is_not_back_yet_is_waited_for(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.worker(1, "--name", "night")
+    seen = [[], workers_of(shop.store)]
+    monkeypatch.setattr(setting, "workers_of", lambda _: seen.pop(0))
+    assert set_worker(shop.store, "me", "night", 3, (), (), False).slots == 3
+
+
 def test_a_worker_does_not_switch_to_a_release_that_fails(shop: Workshop, tmp_path: Path) -> None:
     release = install(tmp_path / "release", "7.0.0")
     started = shop.worker(1, "--name", "night", PYTHONPATH=str(release))

@@ -22,6 +22,8 @@ from queuectl.wire.kinds import check_text
 from queuectl.wire.workers import NAME, SLOTS_MAX, check_name, check_served, queue_names
 
 TAKES_WITHIN_S, LOOK_EVERY_S = 10.0, 0.05
+RESTARTS_WITHIN_S = 2.0
+"""While a worker restarts, nothing tells it from one that has ended."""
 
 WORKER = Kind({"type": "string", "pattern": f"^{NAME}$"}, check_text)
 NAMES = Kind(schema.STORABLE, check_text)
@@ -82,17 +84,24 @@ def _text(value: Any) -> str:
 
 def _alive(store: Store, name: str) -> WorkerView:
     """The live worker of this name, which can take other values."""
-    found = next((worker for worker in workers_of(store) if worker.name == name), None)
+    found = _named(store, name)
     if found is None:
         check_name(name)
-        was_there = any(row.name == name for row in store.workers()) or log_path(store, name).exists()
-        if was_there:
-            raise Conflict(f"worker {name} is not alive", "see: queuectl worker list")
-        raise NotFound(f"no worker {name}", "see: queuectl worker list")
+        if not any(row.name == name for row in store.workers()) and not log_path(store, name).exists():
+            raise NotFound(f"no worker {name}", "see: queuectl worker list")
+        until = time.monotonic() + RESTARTS_WITHIN_S
+        while (found := _named(store, name)) is None:
+            if time.monotonic() > until:
+                raise Conflict(f"worker {name} is not alive", "see: queuectl worker list")
+            time.sleep(LOOK_EVERY_S)
     check_ready(found)
     if any(row.schema is None for row in own_rows(found)):
         raise Conflict(f"worker {name} is of a release that takes no other values", "stop it, and start a new one")
     return found
+
+
+def _named(store: Store, name: str) -> WorkerView | None:
+    return next((worker for worker in workers_of(store) if worker.name == name), None)
 
 
 def _once_taken(store: Store, name: str, asked: Sequence[str], wanted: dict[str, Any]) -> WorkerNow:
