@@ -46,6 +46,7 @@ BAD = {
         2,
         "queuectl enqueue --db 'a b.db' -q v -- make …",
     ),
+    "a program as a script": ("enqueue -q v --script /bin/ls", 2, "with: queuectl enqueue -q v -- PROGRAM"),
     "two sources": ("enqueue -c true -- true", 2, "exclude each other"),
     "no command": ("""enqueue '{"id": "x"}'""", 2, "needs a command"),
     "an empty command": ("""enqueue '{"command": ""}'""", 2, "command is empty"),

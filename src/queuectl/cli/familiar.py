@@ -83,8 +83,13 @@ def option_meant(flag: str, known: Sequence[str]) -> str | None:
     return near(flag, known, {**words, **OPTIONS})
 
 
+JOBS_FROM = frozenset({"each_line", "file", "key:script", "shell_command"})
+"""Options that say where jobs or their commands come from: a command in words stands instead of them."""
+
+
 def given_options(command: Command, words: Sequence[str]) -> list[str]:
-    """The options among the words of a command line, with their values; which store is meant comes first."""
+    """The options among the words of a command line that go with a job's command, with their values; which store is
+    meant comes first."""
     from queuectl.cli.command import GLOBAL_OPTIONS
 
     known = {flag: option for option in (*command.options, *GLOBAL_OPTIONS) for flag in option.flags}
@@ -94,7 +99,9 @@ def given_options(command: Command, words: Sequence[str]) -> list[str]:
         name, equals, _ = word.partition("=")
         if (option := known.get(name)) is not None:
             values = int(option.how.get("nargs", 1)) if option.takes_value and not equals else 0
-            (store if name == "--db" else others).extend([word, *(next(left, "") for _ in range(values))])
+            given = [word, *(next(left, "") for _ in range(values))]
+            if option.dest not in JOBS_FROM:
+                (store if name == "--db" else others).extend(given)
     return store + others
 
 
