@@ -173,6 +173,18 @@ def test_a_value_may_begin_with_a_dash() -> None:
         ("queue resume", ["-vid"], "unknown option -vid", "if it is a name, write: queuectl queue resume -- -vid"),
         ("clone", ["a", "timeout=5 m"], "clone does not take 'timeout=5 m'", "as an option: --timeout '5 m'"),
         ("schedule set", ["n", "max_retries=5"], "does not take 'max_retries=5'", "as an option: --max-retries 5"),
+        (
+            "run",
+            ["ls", "--db", "postgresql://ann:secret@db.example/work"],
+            "run does not take 'ls'",
+            "write: queuectl run --db postgresql://ann@db.example/work -- ls, or -c ls",
+        ),
+        (
+            "run",
+            ["ls", "--db=postgresql://ann:se/cret@"],
+            "run does not take 'ls'",
+            "write: queuectl run --db 'postgresql://…' -- ls, or",
+        ),
         ("run", ["a=b"], "run does not take 'a=b'", "write: queuectl run -- a=b, or -c a=b"),
         (
             "run",

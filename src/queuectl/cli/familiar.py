@@ -100,9 +100,22 @@ def given_options(command: Command, words: Sequence[str]) -> list[str]:
         if (option := known.get(name)) is not None:
             values = int(option.how.get("nargs", 1)) if option.takes_value and not equals else 0
             given = [word, *(next(left, "") for _ in range(values))]
-            if option.dest not in JOBS_FROM:
-                (store if name == "--db" else others).extend(given)
+            if name == "--db":
+                store = _store(given[-1].removeprefix("--db="))
+            elif option.dest not in JOBS_FROM:
+                others += given
     return store + others
+
+
+def _store(db: str) -> list[str]:
+    """The option that names a store, without a password, which a wrong address may hide."""
+    from queuectl.domain.errors import QueuectlError
+    from queuectl.places import shown
+
+    try:
+        return ["--db", shown(db)]
+    except QueuectlError:  # the address is wrong, or its library is missing
+        return ["--db", "postgresql://…"]
 
 
 def with_options(hint: str, command: Command, words: Sequence[str]) -> str:
