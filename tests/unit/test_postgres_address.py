@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from psycopg import conninfo
+from psycopg.errors import UndefinedTable
 
-from queuectl.domain.errors import Invalid
+from queuectl.domain.errors import Invalid, StoreUnavailable
 from queuectl.places import is_server
 from queuectl.store.postgres.address import access, parse_address, url_of_words
+from queuectl.store.postgres.errors import translated
 
 SECRET = "correct-horse"
 
@@ -105,3 +107,13 @@ def test_commands_get_an_address_with_the_password_in_a_file(
         assert file.read_text() == f"{line}\n"
         assert file.stat().st_mode & 0o777 == 0o600
         assert conninfo.conninfo_to_dict(parse_address(address).server)["passfile"] == str(file)
+
+
+def test_a_store_without_its_tables_is_not_only_to_be_made_again() -> None:
+    """`init` finds a schema that has lost some of its tables, and leaves it as it is."""
+    address = parse_address("postgresql:///work?schema=q")
+    with pytest.raises(StoreUnavailable, match="not a queuectl store any more") as refused, translated(address):
+        raise UndefinedTable('relation "q.jobs" does not exist')
+    assert refused.value.hint.endswith(
+        'if that finds it, restore the database, or remove what is left: DROP SCHEMA "q" CASCADE'
+    )

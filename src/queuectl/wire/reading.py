@@ -208,7 +208,8 @@ class Reader:
 
     def _wrong(self, number: int, error: Invalid | Conflict) -> QueuectlError:
         where = f"{self._name} {self._documents.kind} {number}"
-        return type(error)(f"{where}: {error.message}", error.hint_and(self.so_far))
+        error.say(f"{where}: {error.message}", error.hint_and(self.so_far))
+        return error
 
 
 class _Check:

@@ -30,7 +30,8 @@ class Whose(Enum):
 
 
 class Meaning(NamedTuple):
-    """What an error means. `what` follows "the store URL"; `{why}` in it is the server's own message."""
+    """What an error means. `what` follows "the store URL"; `{why}` in it is the server's own message, and `{schema}` in
+    the hint the store's schema."""
 
     whose: Whose
     kind: type[QueuectlError]
@@ -40,6 +41,11 @@ class Meaning(NamedTuple):
 
 REQUEST, MOMENT, CONNECTION = Whose.REQUEST, Whose.MOMENT, Whose.CONNECTION
 GONE = "is not a queuectl store any more: {why}"
+MADE_AGAIN = (
+    "make it again with: queuectl init; if that finds it, restore the database, or remove what is left: "
+    'DROP SCHEMA "{schema}" CASCADE'
+)
+"""`init` looks for the schema alone."""
 READ_ONLY = Meaning(
     CONNECTION, StoreUnavailable, "is read-only: {why}", "if it is a standby, connect to the primary server"
 )
@@ -74,12 +80,12 @@ BY_STATE: dict[str, Meaning] = {
         "name another user in the address, or allow it: ALTER ROLE … LOGIN",
     ),
     "3D000": Meaning(CONNECTION, StoreUnavailable, "cannot be used: {why}", "make the database first: createdb NAME"),
-    "3F000": Meaning(REQUEST, StoreUnavailable, GONE, "make it again with: queuectl init"),
+    "3F000": Meaning(REQUEST, StoreUnavailable, GONE, MADE_AGAIN),
     "40": Meaning(MOMENT, StoreBusy, "was busy with another session", "try again"),
     "42501": Meaning(
         REQUEST, StoreUnavailable, "does not let this role work: {why}", "GRANT it what is missing, or use another role"
     ),
-    "42P01": Meaning(REQUEST, StoreUnavailable, GONE, "make it again with: queuectl init"),
+    "42P01": Meaning(REQUEST, StoreUnavailable, GONE, MADE_AGAIN),
     "53100": Meaning(CONNECTION, StoreUnavailable, "cannot grow: the disk is full", "free some space on the server"),
     "53300": Meaning(
         CONNECTION,
@@ -170,7 +176,8 @@ def _translate(error: psycopg.Error, address: Address) -> QueuectlError:
     if why.startswith(MOVED):
         return Moved(address.shown, why.removeprefix(MOVED))
     if meaning := meaning_of(error):
-        return meaning.kind(f"the store {address.shown} {meaning.what.format(why=why)}", meaning.hint)
+        hint = meaning.hint.format(schema=address.schema)
+        return meaning.kind(f"the store {address.shown} {meaning.what.format(why=why)}", hint)
     if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return StoreUnavailable(f"cannot reach the store {address.shown}: {why}", _hint(str(error)))
     if isinstance(error, psycopg.DataError):
