@@ -229,6 +229,8 @@ def test_a_job_that_has_not_run_has_no_logs(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id a -- true")
     done = terminal.good("queuectl logs a")
     assert (done.out, done.err) == ("", 'job a has not run: no live worker serves queue "default"\n')
+    terminal.good("queuectl enqueue --id b --after a -- true; queuectl cancel a")
+    assert terminal.good("queuectl logs b").err == "job b has not run: job a is cancelled\n"
 
 
 def test_logs_of_several_jobs_are_told_apart(served: Terminal) -> None:

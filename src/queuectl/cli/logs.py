@@ -50,7 +50,7 @@ def _print(call: Call, client: Client, job: Job, stream: int | None, tail: int |
     note = call.console.note
     numbers = _numbers(call.args.attempt, job, client.history(job.id).attempts)
     if not numbers:
-        reason = reason_words(job, client.reason(job), client.now(), call.console.time)
+        reason = reason_words(job, client.reason(job), client.now(), call.console.time) or job.error
         note(f"job {job.id} has not run" + (f": {reason}" if reason else ""), "not_run")
     for number in numbers:
         if named or call.args.attempt == "all":
