@@ -14,6 +14,7 @@ import pytest
 from queuectl.cli import parser
 from queuectl.cli.command import Command
 from queuectl.cli.commands import commands
+from queuectl.cli.familiar import COMMANDS
 from queuectl.cli.hints import on_store
 from queuectl.domain.errors import Invalid
 from queuectl.domain.proposed import named, option
@@ -158,6 +159,12 @@ def test_paths_in_proposed_commands_are_quoted() -> None:
                 bare += [(name_of(path), found[0], value) for value in filled if "quote(" not in value]
     assert seen > 10
     assert [each for each in bare if each[2] not in UNQUOTED] == []
+
+
+def test_the_commands_that_are_meant_by_other_words_exist() -> None:
+    meant = {" ".join(word for word in each.split() if not word.startswith("-")) for each in COMMANDS.values()}
+    assert sorted(meant - {*commands(), *NOUNS, ""}) == []
+    assert not [typed for typed in COMMANDS if typed in commands()]
 
 
 @pytest.mark.parametrize("name", ["video", "-v", "--all", "-"])

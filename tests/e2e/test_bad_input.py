@@ -47,6 +47,8 @@ BAD = {
         "queuectl enqueue --db 'a b.db' -q v -- make …",
     ),
     "a program as a script": ("enqueue -q v --script /bin/ls", 2, "with: queuectl enqueue -q v -- PROGRAM"),
+    "an unparsable end of a pause": ("queue pause default --until x", 2, "--until 'x' is not a time"),
+    "another tool's verb": ("schedule disable s", 2, "did you mean 'schedule pause'"),
     "two sources": ("enqueue -c true -- true", 2, "exclude each other"),
     "no command": ("""enqueue '{"id": "x"}'""", 2, "needs a command"),
     "an empty command": ("""enqueue '{"command": ""}'""", 2, "command is empty"),

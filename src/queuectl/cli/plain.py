@@ -117,7 +117,21 @@ def _do(
             if len(wanted) == 1:
                 raise
             refused.append(error)
+        except Invalid as error:
+            error.say(_with_option(error.message, operation), error.hint)
+            raise
     return done, refused
+
+
+def _with_option(message: str, operation: Operation[Any]) -> str:
+    """A message that begins with an argument, with the option that was typed instead."""
+    first, _, rest = message.partition(" ")
+    options = {
+        each.name: each.spelled.split()[-2]
+        for each in operation.arguments
+        if each.spelled.startswith("-") and each.kind is not FLAG
+    }
+    return f"{options[first]} {rest}" if first in options else message
 
 
 def _wanted(call: Call, operation: Operation[Any]) -> list[dict[str, Any]]:
