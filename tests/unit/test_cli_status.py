@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from queuectl.cli.status import worker_table
 from queuectl.client.values import WorkerView
+from queuectl.client.workers import stopping_first
 from queuectl.domain.condition import Condition
 from tests.builders import NOON
 
@@ -31,3 +34,9 @@ def test_releases_are_told_where_there_are_several() -> None:
     assert [row[at] for row in rows] == ["0.1.0", "0.2.0"]
     columns, _ = worker_table([new, new], NOON)
     assert "VERSION" not in [column.title for column in columns]
+
+
+def test_workers_of_other_hosts_are_to_be_stopped_too() -> None:
+    here, there = a_view("a", os.uname().nodename), a_view("b", "there")
+    assert stopping_first([here]) == "first: queuectl worker stop"
+    assert stopping_first([here, there], "queuectl --db x") == "first: queuectl --db x worker stop --all-hosts"

@@ -15,7 +15,7 @@ from queuectl.client.acting import note
 from queuectl.client.placing import become_one_file, file_beside, named, new_place, replaced, sync
 from queuectl.client.queues import known_queues, pause
 from queuectl.client.values import BATCH, Progress
-from queuectl.client.workers import workers_of
+from queuectl.client.workers import stopping_first, workers_of
 from queuectl.domain.errors import Conflict, DiskFull, Invalid, StoreLost, StoreUnavailable, SystemFailure
 from queuectl.domain.job import JobState
 from queuectl.domain.lifecycle import Held
@@ -152,7 +152,7 @@ def _pause_all(copied: str, who: str, path: str) -> None:
 def _refuse_in_use(address: str, replace: bool) -> None:
     with closing(places.open_store(address)) as store:
         if workers := workers_of(store):
-            raise Conflict(f"worker {workers[0].name} is running on this store", "first: queuectl worker stop")
+            raise Conflict(f"worker {workers[0].name} is running on this store", stopping_first(workers))
     with closing(places.open_archive(address)) as target:
         if not replace and any(target.count(table) for table in TABLES):
             raise Conflict("the store is not empty", "restore into another one with --db, or write over it: --replace")

@@ -15,7 +15,7 @@ from queuectl import places
 from queuectl.client.facade import Client
 from queuectl.client.placing import replaced
 from queuectl.client.values import Progress
-from queuectl.client.workers import workers_of
+from queuectl.client.workers import stopping_first, workers_of
 from queuectl.domain.errors import Conflict, Invalid, OperationFailed
 from queuectl.domain.job import JobState
 from queuectl.store.shared.archive import TABLES, Archive, copy_tables
@@ -61,7 +61,7 @@ def _refuse_in_use(to: str) -> None:
         if workers := workers_of(store):
             place = places.shown(to)
             told = f"worker {workers[0].name} is running on {place}, whose jobs would be removed"
-            raise Conflict(told, f"first: queuectl --db {quote(place)} worker stop")
+            raise Conflict(told, stopping_first(workers, f"queuectl --db {quote(place)}"))
 
 
 @contextmanager

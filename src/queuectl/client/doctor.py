@@ -112,7 +112,8 @@ def _disk(folder: Path) -> Finding:
     amount = f"{free / (1 << 30):.1f} GiB" if free >= 1 << 30 else f"{free >> 20} MiB"
     text = f"{amount} free in {folder}"
     if free < DISK_FREE_BYTES_MIN:
-        return Finding(PROBLEM, "disk_full", f"only {text}", "free some space, e.g. with: queuectl prune")
+        fix = "free some space, e.g. with: queuectl prune --older-than 30d"
+        return Finding(PROBLEM, "disk_full", f"only {text}", fix)
     return Finding(OK, "disk_space", text)
 
 

@@ -167,6 +167,12 @@ def ask_to_stop(
     return asked
 
 
+def stopping_first(workers: Sequence[WorkerView], queuectl: str = "queuectl") -> str:
+    """The hint where these workers have to be stopped before anything else. `queuectl`: how a command begins."""
+    stop = f"first: {queuectl} worker stop"
+    return stop if all(worker.host == os.uname().nodename for worker in workers) else f"{stop} --all-hosts"
+
+
 def _ask(store: Store, workers: Sequence[WorkerView], how: str) -> None:
     """Asks workers to stop: in the store, or for one without a row there, in its folder."""
     store.request_stop([row.id for worker in workers for row in worker.rows], how)
