@@ -23,6 +23,51 @@ def ended(server: Service, job_id: str, starts: int = 1) -> None:
     until(is_over, f"{job_id} ends")
 
 
+# --- a page that is held still --------------------------------------------------------------
+
+
+NEXT_ANSWER = """() => {
+  window.answered = new Promise((is) => document.body.addEventListener("htmx:afterRequest", is, { once: true }));
+}"""
+
+
+def test_what_is_on_its_way_does_not_move_a_page_that_is_held(open_page: OpenPage, server: Service) -> None:
+    page = open_page("/jobs?queue=on-its-way")
+    kept: list[Route] = []
+    page.route("**/jobs?queue=on-its-way", lambda route: kept.append(route))
+    hold = page.get_by_role("button", name="Hold the page still")
+    server.enqueue(id="on-its-way", queue="on-its-way", delay="1h")
+    expect(page.locator("#jobs.htmx-request")).to_have_count(1)
+    hold.click()
+    page.evaluate(NEXT_ANSWER)
+    kept[0].continue_()
+    page.evaluate("() => window.answered.then(() => true)")
+    expect(page.locator("#live")).to_have_text("paused")
+    expect(page.get_by_role("link", name="on-its-way", exact=True)).to_have_count(0)
+    page.unroute("**/jobs?queue=on-its-way")
+    hold.click()
+    expect(page.get_by_role("link", name="on-its-way", exact=True)).to_be_visible()
+
+
+def test_a_chart_of_a_held_page_is_not_counted_again(open_page: OpenPage, server: Service) -> None:
+    server.enqueue(queue="counted-apart", delay="1h")
+    page = open_page("/queues/counted-apart")
+    page.clock.install()
+    page.reload()
+    chart = page.locator("[data-part=slow-chart]")
+    expect(chart.locator("h2")).to_be_visible()
+    assert chart.get_attribute("aria-busy") is None, "it has come"
+    hold = page.get_by_role("button", name="Hold the page still")
+    hold.click()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.fast_forward("00:31")
+    hold.click()
+    with page.expect_request("**/chart?*"):
+        page.clock.fast_forward("00:31")
+    assert len([url for url in asked if "/chart?" in url]) == 1
+
+
 # --- one job --------------------------------------------------------------------------------
 
 

@@ -85,10 +85,12 @@ document.body.setAttribute("hx-ext", "keyed");
 // --- the stream ----------------------------------------------------------------------------
 
 let lastHeard = 0, lastFresh = Date.now(), due = null, held = false;
+let acted = false; // whether a person has done something since the page was held
 
 function freshen(soon = false) {
   const wait = soon ? 0 : Math.max(0, lastFresh + FRESH_MS - Date.now());
   if ((due !== null || held) && !soon) return;
+  acted = soon;
   clearTimeout(due);
   due = setTimeout(() => {
     due = null;
@@ -161,16 +163,22 @@ setInterval(() => {
   if (Date.now() - lastFresh > AT_REST_MS) freshen(); // what only time changes, such as a worker that has gone
 }, 1000);
 
-// A person may hold the page still as a whole.
+// A person may hold the page still as a whole. Then it shows what comes of the person's own acts, and nothing else: not
+// what was being fetched, or was about to be, when it was held. A chart that is counted apart has to come once.
 document.getElementById("hold")?.addEventListener("click", ({ currentTarget: button }) => {
   held = !held;
+  acted = false;
   button.setAttribute("aria-pressed", String(held));
   button.title = held ? "Go on showing changes" : "Hold the page still";
   tell(held ? "held" : "live");
-  clearTimeout(due); // what was about to be fetched would move the page that has just been held
+  clearTimeout(due);
   due = null;
   if (!held) freshen(true);
 });
+const stays = (elt) => held && (elt.matches("[hx-trigger*=every]") ? !elt.ariaBusy : !acted && elt.matches("[hx-trigger]"));
+document.body.addEventListener("htmx:beforeRequest", (event) => { if (stays(event.detail.elt)) event.preventDefault(); });
+document.body.addEventListener("htmx:beforeSwap", ({ detail }) => { if (stays(detail.elt)) detail.shouldSwap = false; });
+document.body.addEventListener("htmx:afterSwap", ({ detail }) => { detail.elt.ariaBusy = null; });
 
 if (document.hidden) tell("paused");
 else { connect(); lastHeard = Date.now(); }
