@@ -185,6 +185,12 @@ def test_a_value_may_begin_with_a_dash() -> None:
             "run does not take 'ls'",
             "write: queuectl run --db 'postgresql://…' -- ls, or",
         ),
+        (
+            "run",
+            ["ls", "--secret=A=very", "--secret", "B=secret"],
+            "not take 'ls'",
+            "run --secret A --secret B -- ls, or",
+        ),
         ("run", ["a=b"], "run does not take 'a=b'", "write: queuectl run -- a=b, or -c a=b"),
         (
             "run",

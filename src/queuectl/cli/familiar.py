@@ -87,6 +87,7 @@ def option_meant(flag: str, known: Sequence[str]) -> str | None:
     return near(flag, known, {**words, **OPTIONS})
 
 
+SECRETS = "key:secrets"
 JOBS_FROM = frozenset({"each_line", "file", "key:script", "shell_command"})
 """Options that say where jobs or their commands come from: a command in words stands instead of them."""
 
@@ -106,6 +107,8 @@ def given_options(command: Command, words: Sequence[str]) -> list[str]:
             given = [word, *(next(left, "") for _ in range(values))]
             if name == "--db":
                 store = _store(given[-1].removeprefix("--db="))
+            elif option.dest == SECRETS:  # a value given by mistake is not repeated
+                others += [name, given[-1].removeprefix(f"{name}=").partition("=")[0]]
             elif option.dest not in JOBS_FROM:
                 others += given
     return store + others
