@@ -34,7 +34,7 @@ BAD = {
     "plain words on another store": (
         "enqueue -q v echo hi --db 'a b.db' --tag 'x y'",
         2,
-        "write: queuectl enqueue --db 'a b.db' -q v --tag 'x y' -- echo hi, or -c 'echo hi', or a JSON",
+        "write: queuectl --db 'a b.db' enqueue -q v --tag 'x y' -- echo hi, or -c 'echo hi', or a JSON",
     ),
     "an option as a word": (
         "enqueue timeout=5m -- true",

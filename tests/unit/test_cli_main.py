@@ -56,6 +56,7 @@ def test_an_error_is_one_line(
         ("see: queuectl list --help", "see: queuectl list --help"),
         ("let its owner run: queuectl init --db URL", "let its owner run: queuectl init --db URL"),
         ("keys that queuectl writes", "keys that queuectl writes"),
+        ("write: queuectl enqueue -- psql --db x", "write: queuectl --db 'a b.db' enqueue -- psql --db x"),
         ("start one; or: queuectl worker stop a", "start one; or: queuectl --db 'a b.db' worker stop a"),
     ],
 )  # fmt: skip

@@ -94,10 +94,11 @@ JOBS_FROM = frozenset({"each_line", "file", "key:script", "shell_command"})
 
 def given_options(command: Command, words: Sequence[str]) -> list[str]:
     """The options among the words of a command line that go with a job's command, with their values; which store is
-    meant comes first."""
+    meant comes first. How the answer is printed is left out."""
     from queuectl.cli.command import GLOBAL_OPTIONS
 
-    known = {flag: option for option in (*command.options, *GLOBAL_OPTIONS) for flag in option.flags}
+    stores = [option for option in GLOBAL_OPTIONS if "--db" in option.flags]
+    known = {flag: option for option in (*command.options, *stores) for flag in option.flags}
     store, others = list[str](), list[str]()
     left = iter(words)
     for word in left:
@@ -126,16 +127,18 @@ def _store(db: str) -> list[str]:
 
 
 def with_options(hint: str, command: Command, words: Sequence[str]) -> str:
-    """A hint that proposes the same command with a job; there the options that were given are not left out."""
+    """A hint that proposes the same command with a job; there the options that were given are not left out. It is to be
+    put on the same store."""
     from shlex import join
 
     begin = f"queuectl {command.name} "
-    given = join(given_options(command, words))
+    given = given_options(command, words)
+    options = join(given[2:] if given[:1] == ["--db"] else given)
     where = [at for job in ("-- ", "-c ") if (at := hint.find(begin + job)) >= 0]
-    if not where or not given:
+    if not where or not options:
         return hint
     at = min(where) + len(begin)
-    return f"{hint[:at]}{given} {hint[at:]}"
+    return f"{hint[:at]}{options} {hint[at:]}"
 
 
 def option_for(word: str, command: Command) -> str | None:

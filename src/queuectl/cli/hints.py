@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-_COMMAND = r"(?:^|(?<=: ))queuectl (?=[a-z])(?![^,;]*--(?:help|db))"
-"""A command in a hint that is about the store, and does not name one."""
+_COMMAND = r"(?:^|(?<=: ))queuectl (?=[a-z])(?!(?:(?! (?:--|-c) )[^,;])*--(?:help|db))"
+"""A command in a hint that is about the store, and does not name one. A job's own command may have such options."""
 
 _KEY = r'(?<![\w-])(cron|every|force|on_conflict|replace|stdin|tz)=("[^"]*"|[\w./-]+)'
 """A key of an API with its value, in a hint for every interface."""
