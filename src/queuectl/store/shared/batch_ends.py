@@ -144,16 +144,19 @@ def _failing(store: Session, name: str) -> Batch | None:
 
 
 def _stays_open(store: Session, name: str) -> bool:
-    """Whether a batch has an unfinished job that nobody is changing. Who ends that one later sees all who wait now; who
-    is ending the last one just now may have looked for them before they were there. No lock is kept."""
+    """Whether a batch has a job that waits, or one that runs and whose end nobody is recording. Who ends that one later
+    sees all who wait now; who is recording the last one's end just now may have looked for them before they were there.
+    No lock is kept, and none is taken of what a claim may look for: it would pass it by."""
     if not store._dialect.shared_unlocked:
         return True
-    text = f"SELECT 1 FROM {{schema}}.jobs WHERE batch = ? AND state %s LIMIT 1 {store._dialect.shared_unlocked}"
+    text = "SELECT 1 FROM {schema}.jobs WHERE batch = ? AND state "
+    if store._select(f"{text} {rows.WAITING} LIMIT 1", [name]):
+        return True
     store._execute("SAVEPOINT looked_at_batch")
-    found = any(store._select(text % states, [name]) for states in ("= 'processing'", rows.WAITING))
+    found = store._select(f"{text} = 'processing' LIMIT 1 {store._dialect.shared_unlocked}", [name])
     store._execute("ROLLBACK TO SAVEPOINT looked_at_batch")
     store._execute("RELEASE SAVEPOINT looked_at_batch")
-    return found
+    return bool(found)
 
 
 def _as_parent(store: Session, name: str) -> Parent:
