@@ -127,6 +127,23 @@ def test_a_retry_all_the_way_down_follows_batches(store: Store) -> None:
     assert states(store, ("a", "after", "last")) == ["completed"] * 3
 
 
+@pytest.mark.parametrize("again", [0, 1])
+def test_a_retry_looks_at_a_batch_as_it_is_now(store: Store, again: int) -> None:
+    store.insert(of_batch("a"))
+    store.insert([begun(a_job(id, depends_on=("batch:b",), priority=-1)) for id in ("failed", "by-hand")])
+    store.change(["by-hand"], CancelRequested(), "me")
+    grip = a_grip(store)
+    run(store, grip, 1)
+    assert [store.get(id).error for id in ("failed", "by-hand")] == ["batch b has failed", "cancelled"]
+    retried = store.change(["a", "failed", "by-hand"], Retried(), "me")
+    assert [job.state.value for job in retried if isinstance(job, Job)] == ["pending", "blocked", "blocked"]
+    store.change(["by-hand"], CancelRequested(), "me")
+    run(store, grip, again)
+    store.change(["by-hand"], Retried(), "me")
+    store.settle()
+    assert states(store, ["failed", "by-hand"]) == [["pending"] * 2, ["cancelled"] * 2][again]
+
+
 def test_a_job_after_a_batch_that_is_over_is_decided_at_once(store: Store) -> None:
     store.insert(of_batch("a"))
     run(store, a_grip(store), 1)

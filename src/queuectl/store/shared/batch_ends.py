@@ -70,7 +70,7 @@ def _settle_one(store: Session, name: str, limit: int) -> tuple[int, bool]:
         looked, is_done = _cancel_rest(store, batch, limit)
         if looked >= limit:
             return looked, False
-    parent = _as_parent(store, name)
+    parent = as_parent(store, name)
     settled, is_settled = settle_edges(store, parent, limit - looked, anew=True)
     is_settled = is_settled and (parent.is_over or _stays_open(store, name))
     if is_settled:
@@ -159,7 +159,7 @@ def _stays_open(store: Session, name: str) -> bool:
     return bool(found)
 
 
-def _as_parent(store: Session, name: str) -> Parent:
+def as_parent(store: Session, name: str) -> Parent:
     """The batch as those that wait for it see it; see `Batch.end`."""
     one_of = "EXISTS (SELECT 1 FROM {schema}.jobs WHERE batch = ? AND state"
     text = f"SELECT {one_of} {rows.UNFINISHED}), {one_of} IN ('dead', 'cancelled'))"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from queuectl.domain.dependency import Wants, is_met, parse, why_not
 from queuectl.domain.job import FINISHED, Job, JobState
-from queuectl.store.shared.rows import UNFINISHED
+from queuectl.store.shared.batch_ends import as_parent
 from queuectl.store.shared.session import Session
 from queuectl.store.shared.settling import settle_children, standing_of
 
@@ -38,28 +38,38 @@ def reconsider(store: Session, children: Sequence[Job]) -> dict[int, Job]:
             decided.append((now_is, why, child, ref))
     if decided:
         store._send_rows("decide_edge", decided)
-    reopened = _reopen(store, children)
+    reopened = _reconsider_batches(store, children)
     for parent in sorted(changing):  # somebody else is; what that comes to is looked at later
         store._execute("INSERT INTO {schema}.settlements (job) VALUES (?)", [parent])
     standing = standing_of(store, dict.fromkeys(job.seq for job in children))
     open_again = [job._replace(unmet=standing[job.seq].unmet) for job in children if job.seq in standing]
     changed = settle_children(store, open_again)
     circular = {job.seq for job in changed if job.finished}
-    for child, batch in reopened:
-        if child in circular:  # it does not wait for that batch
-            store._execute("UPDATE {schema}.edges SET verdict = 1 WHERE child = ? AND batch = ?", [child, batch])
+    if as_before := [edge for edge in reopened if edge[2] in circular]:  # they do not wait for those batches
+        store._send_rows("decide_edge", as_before)
     return {job.seq: job for job in changed}
 
 
-def _reopen(store: Session, children: Sequence[Job]) -> list[tuple[int, str]]:
-    """Has those of these jobs whose batches are open again wait for them. Returns which for which."""
+def _reconsider_batches(store: Session, children: Sequence[Job]) -> list[tuple[int, str | None, int, str]]:
+    """The same for the batches that these jobs depend on. Returns what was decided of those that are open again."""
     text = (
-        f"UPDATE {{schema}}.edges SET verdict = NULL WHERE child {store._dialect.any_of} AND verdict = 1 AND EXISTS "
-        f"(SELECT 1 FROM {{schema}}.jobs WHERE jobs.batch = edges.batch AND state {UNFINISHED}) RETURNING child, batch"
+        f"SELECT verdict, why, child, ref, batch, wants FROM {{schema}}.edges WHERE child {store._dialect.any_of} "
+        "AND verdict IS NOT NULL AND EXISTS (SELECT 1 FROM {schema}.jobs WHERE jobs.batch = edges.batch)"
     )
     found = store._select(text, [store._dialect.array([job.seq for job in children])])
-    for name in sorted({name for _, name in found}):  # its last job may be ending just now
+    batches = {name: as_parent(store, name) for name in sorted({name for *_, name, _ in found})}
+    reopened, decided = [], []
+    for verdict, why, child, ref, name, wants in found:
+        batch = batches[name]
+        now_is = int(is_met(Wants(wants), batch.state)) if batch.is_over else None
+        if now_is is None:
+            reopened.append((verdict, why, child, ref))
+        if now_is != verdict:
+            decided.append((now_is, batch.why_not(ref) if now_is == 0 else None, child, ref))
+    if decided:
+        store._send_rows("decide_edge", decided)
+    for name in sorted(name for name, batch in batches.items() if not batch.is_over):  # its last job may be ending now
         added = store._select("INSERT INTO {schema}.settlements (batch) VALUES (?) RETURNING id", [name])
         store._newly_listed.update(id_ for (id_,) in added)
         store._has_listed = True
-    return found
+    return reopened
