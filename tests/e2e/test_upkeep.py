@@ -138,6 +138,15 @@ def test_a_restored_store_serves_workers(terminal: Terminal) -> None:
     assert terminal.states() == {"a": "completed"}
 
 
+def test_a_damaged_store_tells_how_a_backup_takes_its_place(terminal: Terminal) -> None:
+    terminal.good("queuectl enqueue --id a -- true; queuectl backup saved.db; head -c 5000 saved.db > half.db")
+    refused = terminal.type("queuectl --db half.db restore saved.db --replace --yes")
+    _, _, way_out = refused.err.rpartition("; to remove it, and then restore a backup: ")
+    assert (refused.code, way_out) == (5, "queuectl --db half.db reset\n")
+    terminal.good(f"{way_out.rstrip()} --yes; queuectl --db half.db restore saved.db")
+    assert terminal.good("queuectl --db half.db list --quiet").out == "a\n"
+
+
 def test_reset_removes_nothing_but_stores(terminal: Terminal) -> None:
     terminal.good("queuectl enqueue --id a -- true; echo text > text.txt; mkdir empty")
     terminal.good('python3 -c \'import sqlite3; sqlite3.connect("other.db").execute("CREATE TABLE t (a)")\'')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from queuectl.domain.errors import OperationFailed, StoreUnavailable
-from queuectl.engine.dispatch.outage import STOP_WAITS_S, TOLD_AFTER_S, Outage
+from queuectl.engine.dispatch.outage import TOLD_AFTER_S, Outage
 from queuectl.engine.happenings import Happening, StopWaits, StoreLost
 
 
@@ -15,24 +15,24 @@ class Told(list[Happening]):
 def test_a_stop_waits_for_a_store_that_is_away() -> None:
     told = Told()
     outage = Outage(told, leased=True)
-    assert not outage.hinders_stop(0.0, 2, has_jobs=True)
+    outage.hinders_stop(0.0, 2)
     assert told == []
     for now in (0.0, TOLD_AFTER_S + 1):
         outage.goes_on(StoreUnavailable("the server is away"), now)
     for signals_left in (2, 2, 1, 1):
-        assert not outage.hinders_stop(STOP_WAITS_S + 1, signals_left, has_jobs=True)
+        outage.hinders_stop(TOLD_AFTER_S + 1, signals_left)
     assert told == [StoreLost("the server is away", leased=True), StopWaits(2), StopWaits(1)]
 
 
-def test_a_stop_does_not_wait_long_once_nothing_runs() -> None:
+def test_an_outage_is_as_long_as_the_store_is_away() -> None:
     outage = Outage(Told(), leased=True)
-    for now in (0.0, TOLD_AFTER_S + 1):
-        outage.goes_on(StoreUnavailable("the server is away"), now)
-    assert not outage.hinders_stop(STOP_WAITS_S, 2, has_jobs=False)
-    assert outage.hinders_stop(STOP_WAITS_S + 1, 2, has_jobs=False)
-    outage.is_over(STOP_WAITS_S + 2)
-    outage.goes_on(StoreUnavailable("the server is away"), STOP_WAITS_S + 3)
-    assert not outage.hinders_stop(STOP_WAITS_S + 4, 2, has_jobs=False), "it was back meanwhile"
+    assert not outage.is_longer_than(5.0, 6.0)
+    outage.goes_on(StoreUnavailable("the server is away"), 0.0)
+    assert not outage.is_longer_than(5.0, 5.0)
+    assert outage.is_longer_than(5.0, 5.5)
+    outage.is_over(6.0)
+    outage.goes_on(StoreUnavailable("the server is away"), 7.0)
+    assert not outage.is_longer_than(5.0, 8.0), "it was back meanwhile"
 
 
 def test_a_stop_waits_for_no_machine_that_fails_and_leases_last_meanwhile() -> None:
@@ -40,6 +40,6 @@ def test_a_stop_waits_for_no_machine_that_fails_and_leases_last_meanwhile() -> N
     outage = Outage(told, leased=True)
     for now in (0.0, TOLD_AFTER_S + 1):
         outage.goes_on(OperationFailed("this machine fails: no room for a process"), now)
-    for has_jobs in (False, True):
-        assert not outage.hinders_stop(STOP_WAITS_S + 1, 2, has_jobs=has_jobs)
+    outage.hinders_stop(TOLD_AFTER_S + 2, 2)
+    assert not outage.is_longer_than(0.0, TOLD_AFTER_S + 2)
     assert told == [StoreLost("this machine fails: no room for a process", leased=False)]

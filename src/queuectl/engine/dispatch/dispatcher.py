@@ -117,7 +117,7 @@ class Dispatcher:
     def take_signal(self, name: str) -> None:
         """Stops gracefully, or the second time at once. The third time it does not wait for a store that is away."""
         now = self._clock.monotonic()
-        self._leave_if_in_vain(now, name)
+        self._leave_without_store(now, name)
         self._known.stop_signalled(now)
         self._stopping.signalled(name)
         self._requests.unanswered = True  # there, the store is told
@@ -264,10 +264,10 @@ class Dispatcher:
         self._check_store()
         if how := self._crew.ability.stop_wanted():
             self.stop(how, "worker stop")
-        self._leave_if_in_vain(now)
+        self._leave_without_store(now)
 
-    def _leave_if_in_vain(self, now: float, signal: str | None = None) -> None:
-        if self.exit_code is None and (why := self._stopping.waits_in_vain(self._outage, now, signal)):
+    def _leave_without_store(self, now: float, signal: str | None = None) -> None:
+        if self.exit_code is None and (why := self._stopping.why_leave(self._outage, now, signal)):
             self._observe(happenings.WorkerLeft(why=why, unrecorded=len(self._known.ended)))
             self.exit_code = StoreUnavailable.exit_code
 

@@ -6,8 +6,6 @@ from queuectl.domain.errors import OperationFailed, StoreUnavailable
 from queuectl.engine import happenings
 
 TOLD_AFTER_S = 1.0
-STOP_WAITS_S = 5.0
-"""How long the stop of a worker that runs nothing waits for its store."""
 
 
 class Outage:
@@ -34,17 +32,15 @@ class Outage:
             self._told = True
             self._observe(happenings.StoreLost(why=error.message, leased=self._leased and self._is_of_store))
 
-    def hinders_stop(self, now: float, signals_left: int, *, has_jobs: bool) -> bool:
-        """The worker has been told to stop, and leaves without a store at so many signals more. Returns whether it
-        leaves now: without a job in hand, all that is left is to tell the store so."""
-        if not self._told or not self._is_of_store or self._since is None:
-            return False
-        if not has_jobs and now - self._since > STOP_WAITS_S:
-            return True
-        if has_jobs and signals_left != self._signals_left:
+    def is_longer_than(self, patience_s: float, now: float) -> bool:
+        """Whether the store has been away for more than that."""
+        return self._is_of_store and self._since is not None and now - self._since > patience_s
+
+    def hinders_stop(self, now: float, signals_left: int) -> None:
+        """A worker that was told to stop waits for the store. So many signals more, and it leaves without."""
+        if self.is_longer_than(TOLD_AFTER_S, now) and signals_left != self._signals_left:
             self._signals_left = signals_left
             self._observe(happenings.StopWaits(signals_left))
-        return False
 
     def is_over(self, now: float) -> None:
         """The store has answered just now."""

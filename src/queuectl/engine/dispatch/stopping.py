@@ -12,6 +12,8 @@ from queuectl.engine.dispatch.outage import Outage
 from queuectl.typed import NamedTuple
 
 GRACEFUL, NOW = "graceful", "now"
+IDLE_WAITS_S = 5.0
+"""How long the stop of a worker without a job in hand waits for a store that is away."""
 
 
 class Begun(NamedTuple):
@@ -73,13 +75,14 @@ class Stopping:
         if self.begun is not None and not self.has_begun and not expects_commands:
             self.begin(*self.begun)
 
-    def waits_in_vain(self, outage: Outage, now: float, signal: str | None = None) -> str | None:
-        """Why the worker leaves without its store, which is away: this signal is the third one, or nothing runs and
-        the store was given time. None where it has a store or waits."""
+    def why_leave(self, outage: Outage, now: float, signal: str | None = None) -> str | None:
+        """Why the worker leaves without its store, which is away: this signal is the third one, or it has no job in
+        hand, so that all that is left is to tell the store so. None where it has a store, or waits for it."""
         if signal is not None:
             return signal if self.is_at_once and outage.lasts else None
-        signals_left, has_jobs = 1 if self.is_at_once else 2, self._crew.has_flights
-        if self.begun and outage.hinders_stop(now, signals_left, has_jobs=has_jobs):
+        if self.begun is not None and self._crew.has_flights:
+            outage.hinders_stop(now, 1 if self.is_at_once else 2)
+        elif self.begun is not None and outage.is_longer_than(IDLE_WAITS_S, now):
             return self.begun.why
         return None
 

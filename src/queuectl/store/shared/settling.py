@@ -119,9 +119,8 @@ def settle_some(store: Session) -> bool:
         if parent is None:
             continue
         is_known = seq in meant or parent.state in FINISHED or not parent.is_over
-        looked, is_done = settle_edges(
-            store, parent, left, anew=is_known
-        )  # what somebody saw of one that is gone holds
+        # What was decided while somebody still saw it holds for one that is gone.
+        looked, is_done = settle_edges(store, parent, left, anew=is_known)
         left -= looked
         if is_done:
             done += [id_ for id_, job, _ in listed if job == seq]

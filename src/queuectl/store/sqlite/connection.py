@@ -305,7 +305,7 @@ def _translate(text: str, path: str) -> QueuectlError:
         ("disk I/O error", StoreUnavailable, "cannot be read or written: disk I/O error", "check the disk and dmesg"),
         ("readonly", StoreUnavailable, "is read-only", "check the rights of file and folder, and the mount"),
         ("not a database", StoreLost, "is not a database", "name another file with --db, or remove this one"),
-        ("malformed", StoreLost, "is damaged", "restore a backup, or empty the store with: queuectl reset"),
+        ("malformed", StoreLost, "is damaged", "to remove it, and then restore a backup: queuectl reset"),
         ("unable to open", StoreUnavailable, "cannot be opened", "check the folder and its rights"),
     )
     for word, kind, message, hint in known:
