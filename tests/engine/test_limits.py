@@ -204,6 +204,20 @@ def test_an_end_that_the_kernel_counts_explains_one_command(monkeypatch: pytest.
     assert verdicts == [f"killed by signal 9: {probably}", None]
 
 
+def test_what_the_kernel_ended_while_nothing_ran_explains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = [7]
+    monkeypatch.setattr(oom, "ends", lambda: counted[0])
+    killer, run = oom.OomKiller(), SimpleNamespace(pid=0, exit=(None, 9), tree=SimpleNamespace(since=0.0))
+    counted[0] += 1
+    later = time.monotonic() + 10 * oom.LOOK_EVERY_S
+    killer.look(later)
+    assert killer.verdict(run, later) is None  # type: ignore[arg-type]
+    counted[0] += 1
+    verdict = killer.verdict(run, later + 1)  # type: ignore[arg-type]
+    assert verdict is not None
+    assert verdict.endswith("which ended one process on host " + os.uname().nodename + " in the last 1 s")
+
+
 def test_a_kill_that_the_kernel_did_not_count_is_not_blamed_on_it(shop: Workshop) -> None:
     job = shop.enqueue("kill -KILL $$", max_retries=0)
     shop.worker(1)

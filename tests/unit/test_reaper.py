@@ -103,6 +103,20 @@ def test_one_whose_line_to_a_living_dispatcher_has_broken_is_left_to_it_for_a_wh
     assert taken(1.0, {"epoch": 2, "driven": False, "silent": 1.1})
 
 
+def test_a_machine_knows_whether_others_have_supervisors_on_it(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    assert [host.has_others() for _ in range(3)] == [False] * 3
+    for at, name in enumerate(("mine~1", "theirs~1")):
+        host.folder(name).mkdir(parents=True)
+        os.utime(host.folder(name).parent, (at, at))  # the kernel's clock may not have ticked
+        host.drive("mine~1")
+        assert [host.has_others() for _ in range(4)] == [name == "theirs~1"] * 4
+    host.remove("theirs~1")
+    assert [host.has_others() for _ in range(4)] == [False] * 4
+    host.let_go("mine~1")
+    assert host.has_others(), "it is nobody's now, in the same folder"
+
+
 def test_one_that_its_living_dispatcher_does_not_call_again_is_taken(store: SqliteStore, taken: Taken) -> None:
     (row,) = store.workers()
     store.adopt(row, dispatcher=os.getppid())

@@ -43,12 +43,12 @@ class Signals:
 
     def take(self) -> list[str]:
         """The names of the signals that came since the last call."""
-        try:
-            os.read(self._reader, 4096)
-        except BlockingIOError:
-            pass
         came, self._came = self._came, []
         return came
+
+    def clear(self) -> None:
+        """To be called when readable: then it is so again when the next one has come."""
+        os.read(self._reader, 4096)
 
     def hand_on(self) -> None:
         """Leaves what has come, and what comes from now on, to the next `Signals`, of whatever program is in this

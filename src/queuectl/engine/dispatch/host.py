@@ -92,6 +92,8 @@ class Host:
         self._driven: dict[str, int] = {}
         self._sights: dict[str, Sight] = {}
         self._stamps: dict[str, FolderStamp] = {}
+        self._all = FolderStamp(self._workers)
+        self._is_alone = False
 
     def describe(self, options: WorkerOptions, at: float) -> Unable:
         """This process as a worker that cannot start commands, but for why."""
@@ -178,6 +180,7 @@ class Host:
         if (sight := self._sights.pop(worker, None)) is not None:
             sight.close()
             del self._stamps[worker]
+        self._is_alone = False
 
     def _sight(self, worker: str) -> Sight:
         return self._sights.get(worker) or Sight(self.folder(worker))
@@ -281,7 +284,9 @@ class Host:
 
     def has_others(self) -> bool:
         """Whether this machine has supervisors, living or dead, that are not driven here."""
-        return bool(self._others())
+        if not (self._all.is_unchanged() and self._is_alone):
+            self._is_alone = not self._others()
+        return not self._is_alone
 
     def _others(self) -> list[str]:
         try:

@@ -63,6 +63,8 @@ class Loop:
         for key, _ in self._selector.select(max(0.0, pause_s)):
             if key.fd == self._listening:
                 self._wakeup.clear()
+            elif key.fileobj is self._signals:
+                self._signals.clear()
 
     def _listen(self) -> None:
         """Has the selector wake us for commits, unless we are busy: several workers would keep each other awake.

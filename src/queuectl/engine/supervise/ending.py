@@ -85,8 +85,9 @@ class Ending:
             self._pursuit.hurry(run, now)
 
     def look_out(self, now: float) -> None:
-        """Looks whether the kernel ends processes for want of memory."""
-        self._killer.look(now)
+        """Looks, while commands run, whether the kernel ends processes for want of memory."""
+        if self._runs.by_key:
+            self._killer.look(now)
 
     def end(self, run: Run, cause: Cause) -> None:
         """Ends an execution, unless it has ended by itself."""

@@ -32,10 +32,13 @@ class OomKiller:
         self._before = self._last = now, ends()
 
     def look(self, now: float) -> None:
-        """Keeps the count of a moment ago: between the kernel's deed and the end of a process some time may pass."""
+        """Keeps the count of a moment ago: between the kernel's deed and the end of a process some time may pass. What
+        was counted before a time in which nothing ran says nothing of what runs now."""
         if now >= self._look_at:
+            has_paused = now >= self._look_at + LOOK_EVERY_S
             self._look_at = now + LOOK_EVERY_S
-            self._before, self._last = self._last, (now, ends())
+            last, self._last = self._last, (now, ends())
+            self._before = self._last if has_paused else last
 
     def verdict(self, run: Run, now: float) -> str | None:
         """What is to be said of a command that has ended by SIGKILL, and has not been reaped; None if nothing. Each end

@@ -117,9 +117,11 @@ class Guard:
 
     def _is_other_content(self) -> bool:
         """Whether a backup was written into the file, as SQLite's `.restore` does."""
+        if self._marked is None:
+            return False
         with translated(self._path):
             version: int = self._db.execute("PRAGMA data_version").fetchone()[0]
-        if self._marked is None or version == self._compared:
+        if version == self._compared:
             return False
         content = self._read_content()
         if not content.follows(self._content):
