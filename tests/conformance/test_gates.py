@@ -637,6 +637,15 @@ def test_a_retry_never_expires(store: Store, grip: Grip, clock: ManualClock) -> 
     assert claim(store, grip) == ["b"]
 
 
+def test_what_has_expired_is_work_for_whoever_drains(store: Store, grip: Grip, clock: ManualClock) -> None:
+    add(store, "a", start_by=NOON + 60, queue="nobodys")
+    assert not store.has_work(["default"])
+    clock.forward(60)
+    assert store.has_work(["default"])
+    assert store.claim(grip, HOST, 1, ["default"]) == []
+    assert (store.get("a").state, store.has_work(["default"])) == (JobState.CANCELLED, False)
+
+
 def test_nothing_that_expires_is_claimed_ahead(store: Store, grip: Grip) -> None:
     add(store, "a", start_by=NOON + 60)
     assert claim(store, grip, ahead=True) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -381,6 +381,44 @@ def test_retrying_a_finished_job_resets_it_and_keeps_its_history(state: JobState
         started_at=NOON, finished_at=NOON, cpu_time=1.0, max_rss=1, output_bytes=1, worker="w~1", host=HOST,
     )  # fmt: skip
     assert apply(job, Retried(), LATER) == a_job()._replace(starts=6, lease=6, run_at=LATER, updated_at=LATER)
+
+
+@pytest.mark.parametrize("state", [JobState.CANCELLED, JobState.PENDING])
+@pytest.mark.parametrize(
+    ("fields", "start_by"),
+    [
+        ({"start_by": LATER + 9}, LATER + 9),
+        ({"start_by": LATER}, None),  # who retries it wants it to run, though it is late
+        ({"start_by": LATER, "spec": Spec(expires=60.0)}, LATER + 60),
+        ({"start_by": LATER, "spec": Spec(expires=60.0), "starts": 1}, None),
+    ],
+)
+def test_a_job_that_never_started_keeps_its_expiry_when_it_runs_again(
+    state: JobState, fields: dict[str, Any], start_by: float | None
+) -> None:
+    assert apply(in_state(state, **fields), Retried(), LATER).start_by == start_by
+
+
+def test_an_expiry_moves_with_a_job_that_is_brought_forward() -> None:
+    job = a_job(run_at=LATER, start_by=LATER + 60, spec=Spec(expires=60.0))
+    assert apply(job, Retried(), NOON).start_by == NOON + 60
+    assert apply(job, Retried(), LATER + 1) == job._replace(updated_at=LATER + 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "start_by"),
+    [
+        ({"start_by": LATER + 9}, LATER + 9),
+        ({"start_by": NOON}, NOON),  # nobody has asked for this job itself: it never starts late
+        ({"start_by": NOON, "spec": Spec(expires=60.0)}, LATER + 60),
+    ],
+)
+@pytest.mark.parametrize("unmet", [0, 1])
+def test_a_dependent_that_is_revived_keeps_its_expiry(
+    fields: dict[str, Any], start_by: float | None, unmet: int
+) -> None:
+    job = in_state(JobState.CANCELLED, unmet=1, error="job a is dead", finished_at=NOON, **fields)
+    assert apply(job, Settled(unmet), LATER).start_by == start_by
 
 
 def test_holding_changes_nothing_but_the_flag() -> None:

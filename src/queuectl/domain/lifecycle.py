@@ -283,16 +283,30 @@ def _retried(job: Job, now: float) -> Changes:
     if job.state is FAILED:
         return {"next_retry_at": min(job.due_at, now)}
     if job.state is PENDING:
-        return {"run_at": min(job.run_at, now)}
-    return {**PUT_DOWN, **NEVER_RUN, "run_at": now, "start_by": None, "unmet": 0, "state": PENDING}
+        sooner = {"run_at": now} if job.run_at > now else {}
+        is_late = job.start_by is not None and job.start_by <= now
+        return {**sooner, "start_by": _start_by(job, now)} if sooner or is_late else {}
+    return {**PUT_DOWN, **NEVER_RUN, "run_at": now, "start_by": _start_by(job, now), "unmet": 0, "state": PENDING}
+
+
+def _start_by(job: Job, now: float) -> float | None:
+    """By when a job has to start that a person runs again. Only one that has never started has to."""
+    if job.starts:
+        return None
+    if job.spec.expires is not None:
+        return now + job.spec.expires
+    return None if job.start_by is None or job.start_by <= now else job.start_by
 
 
 def _settled(job: Job, event: Settled, now: float) -> Changes:
     if event.error is not None:
         ended_at = job.finished_at if job.state is CANCELLED else now
         return {**PUT_DOWN, "state": CANCELLED, "error": event.error, "finished_at": ended_at, "unmet": event.unmet}
-    revived: Changes = {"error": None, "finished_at": None, "start_by": None} if job.state is CANCELLED else {}
-    return {**revived, "state": BLOCKED if event.unmet else PENDING, "unmet": event.unmet}
+    after = BLOCKED if event.unmet else PENDING
+    if job.state is not CANCELLED:
+        return {"state": after, "unmet": event.unmet}
+    start_by = job.start_by if job.spec.expires is None else _start_by(job, now)
+    return {"error": None, "finished_at": None, "start_by": start_by, "state": after, "unmet": event.unmet}
 
 
 def _edited(job: Job, values: Mapping[str, Any], now: float) -> Changes:

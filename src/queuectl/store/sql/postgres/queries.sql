@@ -412,6 +412,7 @@ SELECT sum((
 
 -- name: has_work
 -- Whether any job of these queues (null: of all but the others) runs, or waits in a queue that is not paused; held ones aside.
+-- Or whether a job of any queue has expired: its end may free others.
 SELECT EXISTS (
     SELECT 1 FROM {schema}.jobs
     WHERE state = 'processing' AND (%(queues)s::text[] IS NULL OR queue = ANY (%(queues)s::text[]))
@@ -425,7 +426,10 @@ SELECT EXISTS (
           SELECT name FROM {schema}.queues
           WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > %(now)s)
       )
-) OR EXISTS (SELECT 1 FROM {schema}.settlements) OR EXISTS (SELECT 1 FROM {schema}.run_ends);
+) OR EXISTS (SELECT 1 FROM {schema}.settlements) OR EXISTS (SELECT 1 FROM {schema}.run_ends) OR EXISTS (
+    SELECT 1 FROM {schema}.jobs
+    WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= %(now)s
+);
 
 -- name: register
 -- A new supervisor, with its first lease.

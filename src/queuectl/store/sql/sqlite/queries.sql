@@ -223,6 +223,7 @@ ON CONFLICT (queue, state) DO UPDATE SET jobs = jobs + excluded.jobs;
 
 -- name: has_work
 -- Whether a job of these queues (null: of all but the others) runs, or waits in a queue that is not paused; held ones aside.
+-- Or whether a job of any queue has expired: its end may free others.
 WITH closed AS (
     SELECT name FROM queues WHERE paused_at IS NOT NULL AND (paused_until IS NULL OR paused_until > :now)
     UNION ALL SELECT value FROM json_each(:not_queues)
@@ -241,6 +242,9 @@ SELECT EXISTS (
     AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
     AND queue NOT IN (SELECT name FROM closed)
 ) OR EXISTS (SELECT 1 FROM settlements) OR EXISTS (SELECT 1 FROM run_ends) OR EXISTS (
+    SELECT 1 FROM jobs INDEXED BY jobs_expiring
+    WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= :now
+) OR EXISTS (
     SELECT 1 FROM jobs INDEXED BY jobs_parked
     WHERE ready = 2 AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
     AND queue NOT IN (SELECT name FROM closed)
