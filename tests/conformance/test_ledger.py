@@ -101,6 +101,19 @@ def test_ends_and_times_of_one_queue_are_told_apart(store: Store, clock: ManualC
     assert (store.tallies(NOON, NOON + 40, 4, "none"), store.spans(NOON, 10, queue="none")) == ([], [])
 
 
+def test_an_end_by_a_clock_that_is_ahead_of_ours_is_counted(store: Store, clock: ManualClock) -> None:
+    grip = a_grip(store)
+    for number in range(2):
+        store.insert([a_job(f"job{number}", at=NOON)])
+        clock.at = NOON + 30 + number
+        finish(store, grip, claim_one(store, grip))
+    clock.at = NOON + 30.5
+    found = with_times(store, figures(store, 60.0, 6))
+    assert (sum(found.ended.values()), found.run.measured) == (2, 2)
+    assert [ends[Outcome.COMPLETED] for _, ends in found.series] == [0, 0, 0, 0, 0, 2]
+    assert [each.run.measured for each in found.times] == [0, 0, 0, 0, 0, 2]
+
+
 def test_ends_of_long_ago_are_counted_once(store: Store, clock: ManualClock) -> None:
     grip, counted = a_grip(store), Counted()
 

@@ -143,8 +143,9 @@ def figures(
         until = store.now()
         since = until - window_s
         series = [(since + at * stretch, dict.fromkeys(Outcome, 0)) for at in range(stretches)]
-        for place, outcome, number in store.tallies(since, until, stretches, queue):
-            series[place][1][outcome] = number
+        # one more, since another host's clock can be a moment ahead of ours
+        for place, outcome, number in store.tallies(since, until + stretch, stretches + 1, queue):
+            series[min(place, stretches - 1)][1][outcome] += number
     else:
         until = (store.now() // stretch + 1) * stretch
         since = until - window_s
@@ -179,7 +180,7 @@ def with_parts(store: Store, found: Figures) -> Figures:
 def with_times(store: Store, found: Figures, queue: str | None = None) -> Figures:
     """The figures with the times of each stretch too."""
     begins = [at for at, _ in found.series]
-    spans = (store.spans(at, MEASURED_MAX, at + found.stretch, queue) for at in begins)
+    spans = (store.spans(at, MEASURED_MAX, end, queue) for at, end in zip(begins, [*begins[1:], None], strict=True))
     return found._replace(times=[Times(*of_spans(some)) for some in spans])
 
 

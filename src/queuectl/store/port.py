@@ -141,6 +141,9 @@ class OpenStore(Protocol):
     def changed(self) -> Heard | None:
         """What other processes have committed since the last call, None if nothing."""
 
+    def has_changed(self) -> bool:
+        """Whether `changed` may have something to tell. Asks no server."""
+
     # --- jobs and workers -------------------------------------------------------------------
 
     def find(

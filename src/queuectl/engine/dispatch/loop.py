@@ -7,6 +7,7 @@ import selectors
 import time
 from math import inf
 
+from queuectl.domain.errors import QueuectlError
 from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.dispatcher import Dispatcher
 from queuectl.engine.dispatch.manager import Manager
@@ -51,20 +52,40 @@ class Loop:
         return inf if again_s is None else again_s
 
     def _sleep(self, pause_s: float) -> None:
+        """Sleeps for that long, or until somebody has said something, a signal has come or a commit can be seen."""
         self._listen()
+        self._watch_channels()
         if self._listening < 0:
             pause_s = min(pause_s, POLL_EVERY_S)
-        elif (again := self._wakeup.echo.next()) is not None:
-            pause_s = min(pause_s, again)
-        self._watch_channels()
+        until = time.monotonic() + pause_s
+        while True:
+            again_s = self._wakeup.echo.next() if self._listening >= 0 else None
+            if self._wait(pause_s if again_s is None else min(pause_s, again_s)):
+                return
+            pause_s = until - time.monotonic()
+            if pause_s <= 0 or self._has_news():
+                return
+
+    def _wait(self, pause_s: float) -> bool:
+        """Sleeps; whether something came but word of a commit, which may not be seen yet."""
         if 0 < pause_s < COARSE_S:  # epoll would sleep a whole millisecond
             select.select([self._selector.fileno()], [], [], pause_s)
             pause_s = 0.0
+        woken = False
         for key, _ in self._selector.select(max(0.0, pause_s)):
             if key.fd == self._listening:
                 self._wakeup.clear()
-            elif key.fileobj is self._signals:
+                continue
+            woken = True
+            if key.fileobj is self._signals:
                 self._signals.clear()
+        return woken
+
+    def _has_news(self) -> bool:
+        try:
+            return self._wakeup.has_news()
+        except QueuectlError:
+            return True  # the next step has to do with that
 
     def _listen(self) -> None:
         """Has the selector wake us for commits, unless we are busy: several workers would keep each other awake.

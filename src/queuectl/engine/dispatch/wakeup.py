@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from queuectl.store.port import WorkStore
 
@@ -63,9 +63,11 @@ class Echo:
 class Wakeup:
     """Readable (`fileno`) after a commit to the watched file by anybody. Without inotify, that is -1."""
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, path: str | None, has_news: Callable[[], bool] = lambda: True) -> None:
+        """`has_news` tells whether a commit that was signalled can be seen."""
         self.handle = -1
         self.echo = Echo()
+        self.has_news = has_news
         if path is not None and sys.platform == "linux":
             self._watch(path)
 
@@ -137,4 +139,6 @@ class Notice(Wakeup):
 
 def wakeup_for(store: WorkStore) -> Wakeup:
     """What to sleep on until this store changes."""
-    return Wakeup(store.watch) if store.watch is not None or not store.shared_by_machines else Notice(store)
+    if store.watch is not None or not store.shared_by_machines:
+        return Wakeup(store.watch, store.has_changed)
+    return Notice(store)

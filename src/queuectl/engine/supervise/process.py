@@ -214,13 +214,11 @@ def find_program(name: str, path: bytes) -> str:
     """The file that a shell would run for `name` under this PATH. Raises `NotStarted`."""
     if "/" in name:
         return name
-    found_unusable = False
-    for folder in os.fsdecode(path).split(":"):
-        candidate = f"{folder or '.'}/{name}"
+    candidates = [f"{folder or '.'}/{name}" for folder in os.fsdecode(path).split(":")]
+    for candidate in candidates:
         if os.access(candidate, os.X_OK) and not os.path.isdir(candidate):
             return candidate
-        found_unusable = found_unusable or os.path.isfile(candidate)
-    if found_unusable:
+    if any(map(os.path.isfile, candidates)):
         raise NotStarted(f"cannot execute {name}: Permission denied", EXIT_NOT_EXECUTABLE)
     raise NotStarted(f"command not found: {name}", EXIT_NOT_FOUND)
 

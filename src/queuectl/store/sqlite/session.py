@@ -104,6 +104,9 @@ class SqliteSession(Session):
             self._guard.look()  # not before what others wrote is acted on
         return Heard() if changed else None
 
+    def has_changed(self) -> bool:
+        return self._data_version() != self._version
+
     def _data_version(self) -> int:
         try:
             version: int = self._db.execute("PRAGMA data_version").fetchone()[0]
