@@ -418,6 +418,20 @@ def test_old_jobs_are_pruned(anywhere: AnyClient) -> None:
     assert {job.state for job in anywhere.find(Selector())} == {JobState.PENDING}
 
 
+def test_what_the_jobs_of_a_schedule_depend_on_is_not_pruned(anywhere: AnyClient) -> None:
+    for id in ("setup", "other", "setup2"):
+        anywhere.enqueue(command="true", id=id, tags=["after"])
+    generated = anywhere.enqueue(command="true").id
+    anywhere.cancel(["setup", "setup2", "other", generated])
+    after = ["setup:any", f"{generated[:6]}:failed", "setup2:failed"]
+    anywhere.add_schedule("nightly", {"command": "true", "after": after}, every="1h")
+    anywhere.add_schedule("hourly", {"command": "true", "tags": ["after"]}, every="1h")
+    assert anywhere.prune([Selector()]) == 1
+    assert {job.id for job in anywhere.find(Selector())} == {"setup", "setup2", generated}
+    anywhere.set_schedule("nightly", job={"after": ["setup:any"]})
+    assert anywhere.prune([Selector()]) == 2
+
+
 def test_what_cannot_be_meant_is_refused_alike_everywhere(anywhere: AnyClient) -> None:
     anywhere.enqueue(command="true", id="a", held=True)
     refused: list[tuple[Callable[[], object], type[QueuectlError], str]] = [

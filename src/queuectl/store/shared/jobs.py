@@ -8,33 +8,17 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
-from queuectl.domain.job import FINISHED, HOOKS, Job, JobState
+from queuectl.domain.job import HOOKS, Job, JobState
 from queuectl.store.shared import rows
 from queuectl.store.shared.limits import Limits
+from queuectl.store.shared.pruning import removable
 from queuectl.store.values import Backlog, Change
-from queuectl.typed import TYPE_CHECKING, Any
+from queuectl.typed import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from queuectl.domain.lifecycle import Event
     from queuectl.domain.selector import Selector
     from queuectl.store.selections import Refs
-
-
-def _prunable(selector: Selector, dialect: rows.Dialect, now: float) -> tuple[str, list[Any]]:
-    """The condition of what `prune` removes: nothing that an unfinished job depends on, or whose key is held."""
-    states = tuple(state for state in selector.states or FINISHED if state in FINISHED)
-    if not states:
-        return "1 = 0", []
-    condition, values = rows.where(selector._replace(states=states), dialect)
-    open_child = (
-        "SELECT 1 FROM {schema}.edges JOIN {schema}.jobs AS child ON child.seq = edges.child "
-        f"AND child.state {rows.UNFINISHED}"
-    )
-    is_awaited = (
-        f"(EXISTS ({open_child} WHERE edges.parent = jobs.seq) "
-        f"OR jobs.batch IS NOT NULL AND EXISTS ({open_child} WHERE edges.batch = jobs.batch))"
-    )
-    return f"{condition} AND (unique_until IS NULL OR unique_until <= ?) AND NOT {is_awaited}", [*values, now]
 
 
 class Jobs(Limits):
@@ -206,8 +190,8 @@ class Jobs(Limits):
         return found[0]
 
     def prune(self, selector: Selector, limit: int) -> int:
-        condition, values = _prunable(selector, self._dialect, self.now())
         with self.transaction():
+            condition, values = removable(self, selector)
             text = (
                 "SELECT seq, queue, state, CASE WHEN unique_key IS NOT NULL THEN id END FROM {schema}.jobs "
                 f"WHERE {condition} {self._dialect.first_unlocked}"
@@ -220,7 +204,7 @@ class Jobs(Limits):
         return len(found)
 
     def prunable(self, selector: Selector) -> int:
-        condition, values = _prunable(selector, self._dialect, self.now())
+        condition, values = removable(self, selector)
         return int(self._select(f"SELECT count(*) FROM {{schema}}.jobs WHERE {condition}", values)[0][0])
 
     @abstractmethod
