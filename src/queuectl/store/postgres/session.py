@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from hashlib import sha256
@@ -69,6 +69,13 @@ def _queries(schema: str) -> dict[str, str]:
         name: rows.named_queries(text)[name] for name in ("claim_taken", "has_claimable", "next_due", "ready_queues")
     }
     return dict(rows.named_queries(text, **within, schema=f'"{schema}"', durable=DURABLE, **names))
+
+
+def _key_of_batch(schema: str, name: str) -> int:
+    """The number of a batch's lock. Many batches share one, since a server has room for only some thousands. The SQL
+    function `enqueue` computes the same."""
+    digests = sha256(f"{schema} batches".encode()).digest()[:7] + sha256(name.encode()).digest()[:1]
+    return int.from_bytes(digests, signed=True)
 
 
 class _TakenBack(Exception):
@@ -225,6 +232,13 @@ class PostgresSession(Session):
     def _shut_gates(self) -> None:
         self.send("shut_gates", claims=self._keys["claims"], store=self._keys["store"])
         self._hold_gates()
+
+    def _turn_batches(self, names: Collection[str]) -> None:
+        self.send("turn_batches", keys=sorted({_key_of_batch(self._address.schema, name) for name in names}))
+
+    def _ask_if_calm(self, batch: str) -> Callable[[], bool]:
+        asked = self.send("is_calm", key=_key_of_batch(self._address.schema, batch))
+        return lambda: asked.fetchone() is not None
 
     def _write_counts(self) -> None:
         changes = [(*key, change) for key, change in self._counted.items() if change]

@@ -83,15 +83,15 @@ def _batches(store: Session, names: set[str]) -> Mapping[str, Parent]:
 
 
 def batches_there(store: Session, names: set[str]) -> dict[str, Parent]:
-    """How those of these batches stand that there are; an open one is looked at again once this transaction is over."""
+    """How those of these batches stand that there are. They are looked at again once this transaction is over: others
+    may be changing them just now."""
     if not names:
         return {}
     from queuectl.store.shared.batch_ends import counted
 
     found = counted(store, sorted(names))
     for batch in found:
-        if not batch.is_done:
-            store._execute("INSERT INTO {schema}.settlements (batch) VALUES (?)", [batch.name])
+        store._execute("INSERT INTO {schema}.settlements (batch) VALUES (?)", [batch.name])
     return {batch.name: Parent(None, batch.end, batch.is_done, batch.name) for batch in found}
 
 

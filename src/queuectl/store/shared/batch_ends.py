@@ -70,9 +70,10 @@ def _settle_one(store: Session, name: str, limit: int) -> tuple[int, bool]:
         looked, is_done = _cancel_rest(store, batch, limit)
         if looked >= limit:
             return looked, False
+    is_calm = store._ask_if_calm(name)
     parent = as_parent(store, name)
     settled, is_settled = settle_edges(store, parent, limit - looked, anew=True)
-    is_settled = is_settled and (parent.is_over or _stays_open(store, name))
+    is_settled = is_settled and (is_calm() or (not parent.is_over and _runs_on(store, name)))
     if is_settled:
         _forget_empty(store, name)
     return looked + settled, is_done and is_settled
@@ -143,17 +144,12 @@ def _failing(store: Session, name: str) -> Batch | None:
     return next((batch for batch in found if batch.has_failed_too_often), None)
 
 
-def _stays_open(store: Session, name: str) -> bool:
-    """Whether a batch has a job that waits, or one that runs and whose end nobody is recording. Who ends that one later
-    sees all who wait now; who is recording the last one's end just now may have looked for them before they were there.
-    No lock is kept, and none is taken of what a claim may look for: it would pass it by."""
-    if not store._dialect.shared_unlocked:
-        return True
-    text = "SELECT 1 FROM {schema}.jobs WHERE batch = ? AND state "
-    if store._select(f"{text} {rows.WAITING} LIMIT 1", [name]):
-        return True
+def _runs_on(store: Session, name: str) -> bool:
+    """Whether a batch in which jobs end all the time has one that runs and whose end nobody is recording: who ends that
+    one later sees all who wait now. No lock is kept."""
     store._execute("SAVEPOINT looked_at_batch")
-    found = store._select(f"{text} = 'processing' LIMIT 1 {store._dialect.shared_unlocked}", [name])
+    text = "SELECT 1 FROM {schema}.jobs WHERE batch = ? AND state = 'processing' LIMIT 1"
+    found = store._select(f"{text} {store._dialect.shared_unlocked}", [name])
     store._execute("ROLLBACK TO SAVEPOINT looked_at_batch")
     store._execute("RELEASE SAVEPOINT looked_at_batch")
     return bool(found)

@@ -196,6 +196,7 @@ class Edges(Session):
             from queuectl.store.shared.settling import note_batches, note_lost
 
             names = {name for (name,) in batches}
+            self._turn_batches(names)
             note_lost(self, seqs)
             note_batches(self, names, names, removed=True)
         self._execute(f"DELETE FROM {{schema}}.edges WHERE child {any_of}", [array])

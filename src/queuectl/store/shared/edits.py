@@ -98,6 +98,7 @@ class Edits(Jobs):
 
         for among, removed in ((left, True), (joined, False)):
             if names := {name for name in among if name is not None}:
+                self._turn_batches(names)
                 note_batches(self, names, names, removed)
 
     # --- the order in line ------------------------------------------------------------------

@@ -58,17 +58,19 @@ def _reconsider_batches(store: Session, children: Sequence[Job]) -> list[tuple[i
     )
     found = store._select(text, [store._dialect.array([job.seq for job in children])])
     batches = {name: as_parent(store, name) for name in sorted({name for *_, name, _ in found})}
-    reopened, decided = [], []
+    reopened, decided, unmet = [], [], set[str]()
     for verdict, why, child, ref, name, wants in found:
         batch = batches[name]
         now_is = int(is_met(Wants(wants), batch.state)) if batch.is_over else None
         if now_is is None:
             reopened.append((verdict, why, child, ref))
+        if not now_is:
+            unmet.add(name)
         if now_is != verdict:
             decided.append((now_is, batch.why_not(ref) if now_is == 0 else None, child, ref))
     if decided:
         store._send_rows("decide_edge", decided)
-    for name in sorted(name for name, batch in batches.items() if not batch.is_over):  # its last job may be ending now
+    for name in sorted(unmet):  # its last job may be ending now, or one that failed be retried
         added = store._select("INSERT INTO {schema}.settlements (batch) VALUES (?) RETURNING id", [name])
         store._newly_listed.update(id_ for (id_,) in added)
         store._has_listed = True

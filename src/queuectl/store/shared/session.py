@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from queuectl.domain.job import FINISHED, Job, Spec
@@ -54,6 +54,16 @@ class Session(ABC):
     @abstractmethod
     def _hold_gates(self) -> None:
         """Until this transaction ends, nobody else decides about limits and locks."""
+
+    @abstractmethod
+    def _turn_batches(self, names: Collection[str]) -> None:
+        """Jobs of these batches end, run again or leave them in this transaction: until it ends, they are not calm to
+        others. To be said before it is looked who waits for them."""
+
+    @abstractmethod
+    def _ask_if_calm(self, batch: str) -> Callable[[], bool]:
+        """Asks whether nobody else is turning a batch, and returns what tells the answer. If so, all who did have been
+        seen by what is read from now on, and all who will do see who waits for it now."""
 
     @abstractmethod
     def _open_lines(self, locks: Sequence[str]) -> bool:

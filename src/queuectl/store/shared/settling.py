@@ -64,6 +64,7 @@ def settle_ends(store: Session, most: int = SLICE) -> None:
     while store._turned:
         turned, store._turned = store._turned, {}
         if batches := {job.batch for job in turned.values() if job.batch is not None}:
+            store._turn_batches(batches)
             note_batches(store, batches, {job.batch for job in turned.values() if job.batch and job.state is DEAD})
         parents = [Parent(seq, turned[seq].state, turned[seq].finished) for seq in _awaited(store, turned.values())]
         for parent in parents:

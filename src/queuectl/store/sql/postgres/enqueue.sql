@@ -933,6 +933,12 @@ BEGIN
     END LOOP;
 END $$;
 
+-- The number of a batch's lock. See `turn_batches` in queries.sql.
+CREATE OR REPLACE FUNCTION {schema}.enqueue_batch_key(name text) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT ('x' || encode(substring(sha256(convert_to(current_schema() || ' batches', 'UTF8')) FOR 7)
+        || substring(sha256(convert_to(name, 'UTF8')) FOR 1), 'hex'))::bit(64)::bigint
+$$;
+
 -- Gives a job that waits the values of a later one with its key. Equal to lifecycle.apply(job, Replaced).
 CREATE OR REPLACE FUNCTION {schema}.enqueue_replace(
     was {schema}.jobs, kept jsonb, new_line text, new_words text, new_spec bigint, now double precision,
@@ -958,6 +964,7 @@ BEGIN
     INSERT INTO {schema}.uses (spec, jobs) VALUES (was.spec, -1), (new_spec, 1);
     INSERT INTO {schema}.events (at, job, kind, who) VALUES (now, was.seq, 'Replaced', session_user);
     IF new.batch IS DISTINCT FROM was.batch THEN
+        PERFORM pg_advisory_xact_lock_shared({schema}.enqueue_batch_key(was.batch)) WHERE was.batch IS NOT NULL;
         PERFORM {schema}.enqueue_check_batch(was.id, was.seq, new.batch);
         IF EXISTS (SELECT 1 FROM {schema}.batches WHERE name = was.batch) OR {schema}.enqueue_is_awaited(was.batch) THEN
             INSERT INTO {schema}.settlements (batch) VALUES (was.batch);

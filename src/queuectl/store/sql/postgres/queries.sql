@@ -107,6 +107,15 @@ SELECT pg_advisory_xact_lock(%(claims)s, %(store)s);
 -- Nobody else decides about limits and locks until this transaction ends.
 SELECT pg_advisory_xact_lock(%(gates)s, %(store)s);
 
+-- name: turn_batches
+-- This transaction changes how batches stand; it does not wait, unless for an `is_calm` that is just being answered.
+SELECT pg_advisory_xact_lock_shared(key) FROM unnest(%(keys)s::bigint[]) AS key;
+
+-- name: is_calm
+-- Whether no other transaction does so. Locks nothing beyond this statement.
+WITH asked AS MATERIALIZED (SELECT pg_try_advisory_lock(%(key)s) AS is_mine)
+SELECT pg_advisory_unlock(%(key)s) FROM asked WHERE is_mine;
+
 -- name: claim_of_queue
 -- Hands a worker the first jobs of one queue that mind no gate and nobody else is claiming just now; of those that have lost
 -- `losses` workers in a row only `suspects`. Like `claim` in all else.
