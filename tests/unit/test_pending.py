@@ -99,7 +99,7 @@ def test_what_is_told_again_while_the_store_is_away_is_kept_once() -> None:
     inbox = Inbox(crew, pending, Mock(), Mock(), stopping, ManualClock(), Mock())  # type: ignore[arg-type]
     far.send(Started(2, 1, NOON, 7, {}), Stuck(2, 1, "sleep"), Dropped(1, 1))
     far.send(Stuck(2, 1, "sleep"), Dropped(1, 1), Welcome({"epoch": 1}))
-    inbox.receive()
+    inbox.receive(None)
     (dropped, runs) = link.flights.values()
     assert (pending.returned, pending.stuck) == ([(link, dropped)], [(link, runs)])
     near.close()

@@ -124,9 +124,9 @@ class Dispatcher:
 
     # --- one step ---------------------------------------------------------------------------
 
-    def step(self) -> float:
-        """Does all that is due; returns the seconds until more is due. Raises `MustReopen`, `MustRestart`."""
-        self._inbox.receive()
+    def step(self, heard: Set[Channel] | None = None) -> float:
+        """Does what is due; returns seconds until more is. `heard`: see `Inbox`. Raises `MustReopen`, `MustRestart`."""
+        self._inbox.receive(heard)
         now = self._clock.monotonic()
         self._known.release(now)
         self._stopping.check_timeout(now)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from queuectl.clock import Clock
 from queuectl.domain.cause import Cause
 from queuectl.engine import happenings
+from queuectl.engine.channel import Channel
 from queuectl.engine.dispatch.claiming import Claiming
 from queuectl.engine.dispatch.crew import Crew
 from queuectl.engine.dispatch.link import Link
@@ -42,11 +45,13 @@ class Inbox:
         self._clock = clock
         self._observe = observe
 
-    def receive(self) -> None:
-        """Takes all that has arrived, and sends what could not be sent before."""
+    def receive(self, heard: Set[Channel] | None) -> None:
+        """Takes all that has arrived, and sends what could not be sent before. `heard`: the connections over which
+        something has come; None: all may have something."""
         for link in self._crew.links:
-            for message in link.channel.receive():
-                self._take(link, message)
+            if heard is None or link.channel in heard:
+                for message in link.channel.receive():
+                    self._take(link, message)
             link.channel.flush()
 
     def _take(self, link: Link, message: Message) -> None:

@@ -31,6 +31,8 @@ class Loop:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._signals, READ)
         self._registered: dict[Channel, int] = {}
+        self._heard: set[Channel] = set()
+        """Over which something has come since the last step."""
         self._listening = -1
 
     def run(self) -> int:
@@ -39,7 +41,8 @@ class Loop:
         while True:
             for name in self._signals.take():
                 dispatcher.take_signal(name)
-            pause_s = dispatcher.step()
+            pause_s = dispatcher.step(self._heard)
+            self._heard.clear()
             if dispatcher.exit_code is not None:
                 return dispatcher.exit_code
             self._sleep(min(pause_s, self._told()))
@@ -79,6 +82,8 @@ class Loop:
             woken = True
             if key.fileobj is self._signals:
                 self._signals.clear()
+            elif isinstance(key.fileobj, Channel):
+                self._heard.add(key.fileobj)
         return woken
 
     def _has_news(self) -> bool:
