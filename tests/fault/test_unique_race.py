@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from queuectl.domain.job import JobState
+from queuectl.domain.unique import Fate, Rule
+from queuectl.store.arrivals import Arrival
+from queuectl.store.postgres.store import PostgresStore
+from queuectl.store.values import Change
+from tests.builders import HOST, a_grip, a_job, an_end
 from tests.fault.unique_race import race
 
 
@@ -14,3 +21,23 @@ def test_no_key_is_held_twice_at_any_instant(kind: str, tmp_path: Path, request:
     url = request.getfixturevalue("postgres_url") if kind == "postgres" else str(tmp_path / "q.db")
     told = race(url, seconds=1.0, processes=2, threads=4, keys=3)
     assert told["ran"] > 0
+
+
+def test_a_successor_that_is_being_added_does_not_keep_the_end_of_the_running_job_from_its_record(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    with (
+        closing(PostgresStore(postgres_url, tmp_path)) as worker,
+        closing(PostgresStore(postgres_url, tmp_path)) as people,
+    ):
+        worker.wait_at_most(0.5)
+        first, second = (a_job(id, at=worker.now(), unique_key="k") for id in ("first", "second"))
+        worker.insert([job for job, _ in worker.admit([Arrival(first)])])
+        grip = a_grip(worker)
+        (running,) = worker.claim(grip, HOST, 1, ())
+        with people.transaction():
+            ((added, fate),) = people.admit([Arrival(second, Rule.REPLACE)])
+            worker.record(grip, [Change(running, an_end(worker.now()))])
+            people.insert([added])
+        worker.settle()
+        assert (fate, worker.get("second").state) == (Fate.NEXT, JobState.PENDING)

@@ -59,10 +59,11 @@ class ScheduleStore(Protocol):
         be something to tell of one's runs."""
 
     def due_schedules(
-        self, now: float, limit: int, without_zones: Sequence[str] = (), without: Sequence[str] = ()
-    ) -> list[Schedule]:
-        """The first schedules that are to be looked at, inside a transaction. They are the caller's until it ends:
-        those that somebody else is looking at are left out."""
+        self, now: float, limit: int, without_zones: Sequence[str] = (), without: Sequence[str] = (),
+        only: str | None = None,
+    ) -> list[Schedule]:  # fmt: skip
+        """The first schedules that are to be looked at, or this one if it is, inside a transaction. They are the
+        caller's until it ends: those that somebody else is looking at are left out."""
 
     def move_schedule(self, before: Schedule, after: Schedule) -> bool:
         """Notes that due fires were looked at. False, and nothing has changed, if somebody else has done so."""
@@ -83,9 +84,13 @@ class ScheduleStore(Protocol):
     def taken_ids(self, ids: Sequence[str]) -> set[str]:
         """Which of these ids jobs have."""
 
-    def unfinished_of(self, names: Sequence[str], keep: bool = False) -> dict[str, dict[str, Earlier]]:
-        """The unfinished jobs of these schedules, by their ids, by the schedule's name. With `keep` nobody else changes
-        them until this transaction ends."""
+    def unfinished_of(self, names: Sequence[str]) -> dict[str, dict[str, Earlier]]:
+        """The unfinished jobs of these schedules, by their ids, by the schedule's name."""
+
+    def hold(self, arrivals: Sequence[Arrival], names: Sequence[str]) -> dict[str, dict[str, Earlier]]:
+        """Has nobody else change, until this transaction ends, who holds the unique keys of these new jobs, where
+        `admit` is going to, nor the unfinished jobs of these schedules, which it returns. First the keys and then the
+        jobs, all in one order. Raises `StoreBusy` if others have one of them in hand for more than a moment."""
 
 
 class AlertStore(ScheduleStore, Protocol):

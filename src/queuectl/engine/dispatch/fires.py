@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from queuectl import zones
-from queuectl.domain.errors import OperationFailed, QueuectlError, StoreUnavailable
+from queuectl.domain.errors import OperationFailed, QueuectlError, StoreBusy, StoreUnavailable
 from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import CancelRequested, begun
 from queuectl.domain.schedule import Act, Overlap, fire_id
-from queuectl.domain.scheduled import Fire, Look, Schedule, look
+from queuectl.domain.scheduled import Earlier, Fire, Look, Schedule, look
 from queuectl.domain.unique import ADDED, Fate, Rule
 from queuectl.engine.happenings import Observer, ZoneUnknown
 from queuectl.factory import scheduled_job
@@ -23,6 +23,10 @@ from queuectl.wire.schedules import rule_of
 
 AT_ONCE = 100
 """How many schedules one transaction fires."""
+HELD_UP_AT_ONCE = 3
+"""How many schedules in a row a worker waits for in vain before it goes on with other things."""
+TRY_FIRST_S, TRY_LAST_S = 0.5, 5.0
+"""How long a schedule that is held up is left, the first time and at most; it doubles."""
 
 
 class _Plan(NamedTuple):
@@ -31,6 +35,15 @@ class _Plan(NamedTuple):
     schedule: Schedule
     look: Look
     jobs: Sequence[tuple[Job, JobRequest]] = ()
+
+    @property
+    def replaces(self) -> bool:
+        return any(each.act is Act.REPLACE for each in self.look.made)
+
+    @property
+    def waits(self) -> bool:
+        """Whether what it makes minds the earlier jobs."""
+        return any(each.act in (Act.REPLACE, Act.QUEUE) for each in self.look.made)
 
 
 class Fires:
@@ -44,26 +57,79 @@ class Fires:
         """Zones that this machine has no rules of: their schedules are left to other workers."""
         self.unread: set[str] = set()
         """Schedules whose rule this release cannot read: they are left to workers of a newer one."""
+        self._held_up: dict[str, tuple[float, float]] = {}
+        """Schedules that need what somebody else has in hand: until when they are left, and for how long."""
         self.has_cancelled = False
         """Whether the latest look has cancelled earlier jobs."""
 
     def fire(self) -> tuple[int, int]:
         """Looks at the schedules that have been due for longest. Returns how many it looked at, and how many
-        jobs it added. A schedule whose jobs are refused does not keep the others from firing."""
-        refused: dict[str, QueuectlError] = {}
+        jobs it added. A schedule whose jobs are refused, or that is held up, does not keep the others from firing."""
         self.has_cancelled = False
+        try:
+            return self._fire_all()
+        except StoreBusy:
+            return self._fire_each()
+
+    @property
+    def left(self) -> list[str]:
+        """The schedules that are left to others, or for a while."""
+        now = self._store.now()
+        return sorted({*self.unread, *(name for name, (until, _) in self._held_up.items() if until > now)})
+
+    @property
+    def next_try(self) -> float | None:
+        """When the first of those is tried again that are held up."""
+        now = self._store.now()
+        return min((until for until, _ in self._held_up.values() if until > now), default=None)
+
+    def _fire_each(self) -> tuple[int, int]:
+        """Each in a transaction of its own: some of them are held up, such as by an application's open transaction."""
+        with self._store.transaction(synced=False):
+            due = self._store.due_schedules(self._store.now(), AT_ONCE, sorted(self.unknown_zones), self.left)
+        looked, added, in_vain = 0, 0, 0
+        for name in (schedule.name for schedule in due):
+            try:
+                done = self._fire_all(name)
+            except StoreBusy:
+                _, last_s = self._held_up.get(name, (0.0, 0.0))
+                wait_s = min(max(2 * last_s, TRY_FIRST_S), TRY_LAST_S)
+                self._held_up[name] = self._store.now() + wait_s, wait_s
+                in_vain += 1
+                if in_vain == HELD_UP_AT_ONCE:
+                    break
+            else:
+                looked, added = looked + done[0], added + done[1]
+        return looked, added
+
+    def _fire_all(self, only: str | None = None) -> tuple[int, int]:
+        refused: dict[str, QueuectlError] = {}
         while True:
             try:
-                return self._fire(refused)
+                return self._fire(refused, only)
             except _Refused as error:
                 refused[error.schedule] = error.why
 
-    def _fire(self, refused: Mapping[str, QueuectlError]) -> tuple[int, int]:
-        now = self._store.now()
+    def _fire(self, refused: Mapping[str, QueuectlError], only: str | None) -> tuple[int, int]:
+        now, jobs = self._store.now(), 0
         with self._store.transaction(synced=False):
-            due = self._store.due_schedules(now, AT_ONCE, sorted(self.unknown_zones), sorted(self.unread))
-            jobs = sum(self._carry_out(plan, now) for plan in self._plans(due, now, refused)) if due else 0
+            due = self._store.due_schedules(now, AT_ONCE, sorted(self.unknown_zones), self.left, only)
+            if due:
+                plans = self._plans(due, now, refused)
+                earlier = self._hold(plans)
+                jobs = sum(self._carry_out(plan, earlier.get(plan.schedule.name, {}), now) for plan in plans)
+        for schedule in due:
+            self._held_up.pop(schedule.name, None)
         return len(due), jobs
+
+    def _hold(self, plans: Sequence[_Plan]) -> Mapping[str, Mapping[str, Earlier]]:
+        """Has nobody else change what these plans need, all of it before the first of them is carried out: others lock
+        it in the same order. Returns the earlier jobs that they mind."""
+        keyed = [Arrival(job, _rule(request)) for plan in plans for job, request in plan.jobs if job.unique_key]
+        taken = self._store.taken_ids([each.job.id for each in keyed]) if keyed else ()
+        keyed = [each for each in keyed if each.job.id not in taken]
+        waiting = [plan.schedule.name for plan in plans if plan.waits]
+        return self._store.hold(keyed, waiting) if keyed or waiting else {}
 
     def _plans(self, due: Sequence[Schedule], now: float, refused: Mapping[str, QueuectlError]) -> list[_Plan]:
         factories = _Factories(self._store, now)
@@ -106,13 +172,9 @@ class Fires:
             return set()
         return self._store.fired(schedule.name, schedule.nominal, now)
 
-    def _carry_out(self, plan: _Plan, now: float) -> int:
+    def _carry_out(self, plan: _Plan, earlier: Mapping[str, Earlier], now: float) -> int:
         """Adds the jobs of a plan, and lines about its fires. Returns how many jobs there are more."""
-        schedule, found = plan.schedule, plan.look
-        acts = {each.act for each in found.made}
-        replaces = Act.REPLACE in acts
-        waits = replaces or Act.QUEUE in acts
-        earlier = self._store.unfinished_of([schedule.name], keep=True)[schedule.name] if waits else {}
+        schedule, found, replaces = plan.schedule, plan.look, plan.replaces
         in_the_way = [id for id, job in earlier.items() if job.state is JobState.PROCESSING or not replaces]
         arrivals, limits = [], BatchLimits()
         for job, request in plan.jobs:

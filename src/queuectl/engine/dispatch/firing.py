@@ -118,10 +118,12 @@ class Firing:
 
     def _look(self) -> None:
         self.next_at, self._tell_at = self._store.next_looks(*self._left())
+        if self._known is not None and (next_try := self._known[0].next_try) is not None:
+            self.next_at = next_try if self.next_at is None else min(next_try, self.next_at)
 
     def _left(self) -> tuple[Sequence[str], Sequence[str]]:
         """The zones and the schedules that are left to others."""
-        return (sorted(self._known[0].unknown_zones), sorted(self._known[0].unread)) if self._known else ((), ())
+        return (sorted(self._known[0].unknown_zones), self._known[0].left) if self._known else ((), ())
 
     def _with_schedules(self) -> tuple[Fires, Alerts, Recounting]:
         if self._known is None:

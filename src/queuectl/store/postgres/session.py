@@ -233,6 +233,11 @@ class PostgresSession(Session):
         self.send("shut_gates", claims=self._keys["claims"], store=self._keys["store"])
         self._hold_gates()
 
+    def _have_patience(self, seconds: float | None) -> None:
+        usual = self._settings["lock_timeout"]
+        value = usual if seconds is None else f"{round(seconds * 1000)}ms"
+        self._line.execute("SELECT set_config('lock_timeout', %s, true)", [value])
+
     def _turn_batches(self, names: Collection[str]) -> None:
         self.send("turn_batches", keys=sorted({_key_of_batch(self._address.schema, name) for name in names}))
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 
 from queuectl.domain.job import JobState
 from queuectl.store.shared.limits import Limits
-from queuectl.store.shared.rows import UNFINISHED
+from queuectl.store.shared.rows import UNFINISHED, WAITING
 from queuectl.typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # few commands need these
     from queuectl.domain.alerts import Streak
     from queuectl.domain.scheduled import Earlier, Fire, Schedule
+    from queuectl.store.arrivals import Arrival
 
 KEPT = (
     "name", "cron", "every", "anchor", "zone", "overlap", "catch_up", "late_max", "jitter", "document", "surroundings",
@@ -23,6 +24,8 @@ _COLUMNS = ", ".join(KEPT)
 FORGET_EACH = 16
 """One in so many fires has old lines forgotten. Which ones must not go by the time: most rules prefer some seconds."""
 KEPT_S = 4 * 3600.0
+PATIENCE_S = 0.2
+"""How long a fire waits for keys and jobs that somebody else has in hand, such as an application's transaction."""
 
 FIRE = ("schedule", "at", "until", "decided_at", "job", "reason", "fires", "at_least")
 _FIRE = ", ".join(FIRE)
@@ -81,9 +84,12 @@ class Schedules(Limits):
         return fire_at, tell_at
 
     def due_schedules(
-        self, now: float, limit: int, without_zones: Sequence[str] = (), without: Sequence[str] = ()
-    ) -> list[Schedule]:
+        self, now: float, limit: int, without_zones: Sequence[str] = (), without: Sequence[str] = (),
+        only: str | None = None,
+    ) -> list[Schedule]:  # fmt: skip
         but, values = _but(without_zones, without)
+        if only is not None:
+            but, values = f"{but} AND name = ?", [*values, only]
         rest = f"WHERE next_at IS NOT NULL AND next_at <= ? {but} ORDER BY next_at LIMIT ? {self._dialect.skip_locked}"
         return self._found(rest, [now, *values, limit])
 
@@ -144,17 +150,34 @@ class Schedules(Limits):
         text = f"SELECT id FROM {{schema}}.jobs WHERE id {self._dialect.any_of}"
         return {job_id for (job_id,) in self._select(text, [self._dialect.array(ids)])}
 
-    def unfinished_of(self, names: Sequence[str], keep: bool = False) -> dict[str, dict[str, Earlier]]:
+    def unfinished_of(self, names: Sequence[str]) -> dict[str, dict[str, Earlier]]:
+        which = f"schedule {self._dialect.any_of} AND state {UNFINISHED} ORDER BY seq"
+        return self._earlier(names, which, [self._dialect.array(list(names))])
+
+    def _earlier(self, names: Sequence[str], which: str, values: Sequence[object]) -> dict[str, dict[str, Earlier]]:
         from queuectl.domain.scheduled import Earlier
 
-        locked = self._dialect.locked if keep else ""
-        text = (
-            f"SELECT schedule, id, state, starts FROM {{schema}}.jobs WHERE schedule {self._dialect.any_of} "
-            f"AND state {UNFINISHED} ORDER BY seq {locked}"
-        )
         found: dict[str, dict[str, Earlier]] = {name: {} for name in names}
-        for name, job_id, state, starts in self._select(text, [self._dialect.array(list(names))]):
-            found[name][job_id] = Earlier(JobState(state), starts)
+        text = f"SELECT schedule, id, state, starts FROM {{schema}}.jobs WHERE {which}"
+        for name, job_id, state, starts in self._select(text, values):
+            if name in found:
+                found[name][job_id] = Earlier(JobState(state), starts)
+        return found
+
+    def hold(self, arrivals: Sequence[Arrival], names: Sequence[str]) -> dict[str, dict[str, Earlier]]:
+        from queuectl.store.shared.unique import hold
+
+        any_of, array = self._dialect.any_of, self._dialect.array
+        self._have_patience(PATIENCE_S)
+        holders = hold(self, arrivals) if arrivals else []
+        text = (
+            f"SELECT seq FROM {{schema}}.jobs WHERE schedule {any_of} AND state {UNFINISHED} "
+            f"UNION SELECT seq FROM {{schema}}.jobs WHERE id {any_of} AND state {WAITING}"
+        )
+        seqs = [seq for (seq,) in self._select(text, [array(list(names)), array(holders)])]
+        which = f"seq {any_of} AND state {UNFINISHED} ORDER BY seq {self._dialect.locked}"
+        found = self._earlier(names, which, [array(seqs)])
+        self._have_patience(None)
         return found
 
     def _found(self, rest: str, values: Sequence[object]) -> list[Schedule]:

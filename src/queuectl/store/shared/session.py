@@ -55,6 +55,9 @@ class Session(ABC):
     def _hold_gates(self) -> None:
         """Until this transaction ends, nobody else decides about limits and locks."""
 
+    def _have_patience(self, seconds: float | None) -> None:  # noqa: B027 - one that writes to a file has waited before
+        """How long to wait for what others have locked, from now on in this transaction; None: as usual."""
+
     @abstractmethod
     def _turn_batches(self, names: Collection[str]) -> None:
         """Jobs of these batches end, run again or leave them in this transaction: until it ends, they are not calm to

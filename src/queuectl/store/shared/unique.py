@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from queuectl.domain.errors import Conflict, KeyTaken, KeyTwice
-from queuectl.domain.job import Job
+from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Replaced, apply, begun
 from queuectl.domain.unique import Fate, Held, Rule, after, fate, state_in_words
 from queuectl.store.arrivals import Admitted, Arrival
+from queuectl.store.shared.rows import WAITING
 from queuectl.store.shared.session import Session
 
 WRITING = (Fate.ADDED, Fate.NEXT, Fate.MERGED)
@@ -22,12 +23,8 @@ WRITING = (Fate.ADDED, Fate.NEXT, Fate.MERGED)
 
 def admit(store: Session, arrivals: Sequence[Arrival]) -> tuple[list[Admitted], list[tuple[Job, Job]]]:
     """See `ArrivalStore.admit`. Also returns the jobs to replace by others, as pairs; they are locked."""
-    wanted: dict[str, list[int]] = {}
-    for at, arrival in enumerate(arrivals):
-        assert arrival.job.unique_key is not None
-        wanted.setdefault(arrival.job.unique_key, []).append(at)
+    wanted, rules = _wanted(arrivals)
     now = store.now()
-    rules = {key: {arrivals[at].rule or Rule.IGNORE for at in places} for key, places in wanted.items()}
     found, new = _taken(store, {key: arrivals[wanted[key][0]].job.id for key in sorted(wanted)}, rules, now)
     deciding = _Deciding(now)
     for key in sorted(wanted):
@@ -38,6 +35,27 @@ def admit(store: Session, arrivals: Sequence[Arrival]) -> tuple[list[Admitted], 
             store._execute(text, [*(job and job.id for job in held), key])
     merged = [(before, after) for before, after in deciding.merged.values() if before.seq]
     return [deciding.admitted(at) for at in range(len(arrivals))], merged
+
+
+def _wanted(arrivals: Sequence[Arrival]) -> tuple[dict[str, list[int]], dict[str, set[Rule]]]:
+    """The places of the new jobs that want each key, and their rules."""
+    wanted: dict[str, list[int]] = {}
+    for at, arrival in enumerate(arrivals):
+        assert arrival.job.unique_key is not None
+        wanted.setdefault(arrival.job.unique_key, []).append(at)
+    return wanted, {key: {arrivals[at].rule or Rule.IGNORE for at in places} for key, places in wanted.items()}
+
+
+def hold(store: Session, arrivals: Sequence[Arrival]) -> list[str]:
+    """Has nobody else change who holds the keys of these new jobs, where `admit` is going to, until this transaction
+    ends. Locks no job. Returns the ids of those that `admit` may lock."""
+    wanted, rules = _wanted(arrivals)
+    _add(store, {key: arrivals[wanted[key][0]].job.id for key in sorted(wanted)})
+    now, there = store.now(), _holders(store, sorted(wanted))
+    changing = [key for key, held in there.items() if _may_change(held, rules[key], now)]
+    text = f"SELECT job, before FROM {{schema}}.unique_keys WHERE key {store._dialect.any_of} "
+    found = store._select(f"{text} ORDER BY key {store._dialect.locked}", [store._dialect.array(changing)])
+    return [job for jobs in found for job in jobs if job is not None]
 
 
 class _Deciding:
@@ -110,16 +128,38 @@ def _add(store: Session, wanted: Mapping[str, str]) -> set[str]:
 
 
 def _holders(store: Session, keys: Sequence[str], locked: bool = False) -> dict[str, Held]:
-    """Who may hold each of these keys; those that are in no row any more are missing."""
+    """Who may hold each of these keys; those that are in no row any more are missing. If they are to be `locked`, so
+    are those jobs that wait; none is removed."""
     if not keys:
         return {}
     lock = store._dialect.locked if locked else ""
     text = f"SELECT key, job, before FROM {{schema}}.unique_keys WHERE key {store._dialect.any_of} ORDER BY key {lock}"
     rows = store._select(text, [store._dialect.array(keys)])
     ids = sorted({job for _, *jobs in rows for job in jobs if job is not None})
-    text = f"WHERE id {store._dialect.any_of} AND unique_key IS NOT NULL ORDER BY seq {lock}"
-    jobs = {(job.id, job.unique_key): job for job in store._jobs(text, [store._dialect.array(ids)])}
+    found = _jobs_to_wait(store, ids) if locked else _jobs_of(store, ids)
+    jobs = {(job.id, job.unique_key): job for job in found}
     return {key: Held(jobs.get((job, key)), jobs.get((before, key))) for key, job, before in rows}
+
+
+def _jobs_of(store: Session, ids: Sequence[str], lock: str = "") -> list[Job]:
+    text = f"WHERE id {store._dialect.any_of} AND unique_key IS NOT NULL ORDER BY seq {lock}"
+    return store._jobs(text, [store._dialect.array(ids)])
+
+
+def _jobs_to_wait(store: Session, ids: Sequence[str]) -> list[Job]:
+    """These jobs, of which those that wait are locked, and stay so. One that runs may end meanwhile: a worker does not
+    wait for whoever has its key in hand, perhaps for long."""
+    found, locked = _jobs_of(store, ids, store._dialect.kept), set[int]()
+    text = f"SELECT seq FROM {{schema}}.jobs WHERE seq {store._dialect.any_of} AND state {WAITING} "
+    while waiting := [job.seq for job in found if _waits(job) and job.seq not in locked]:
+        locking = f"{text} ORDER BY seq {store._dialect.locked}"
+        locked.update(seq for (seq,) in store._select(locking, [store._dialect.array(waiting)]))
+        found = _jobs_of(store, ids)
+    return found
+
+
+def _waits(job: Job) -> bool:
+    return not job.finished and job.state is not JobState.PROCESSING
 
 
 def take_again(store: Session, job: Job, again: dict[str, Job], now: float) -> None:
