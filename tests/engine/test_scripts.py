@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from queuectl import Client
 from queuectl.cli import main, scripts
 from queuectl.cli.console import Screen
 from queuectl.domain.errors import Invalid
 from queuectl.domain.job import JobState
+from queuectl.domain.selector import Selector
 from queuectl.engine.supervise.script import interpreter
 from tests.engine.test_limits import needs_root
 from tests.stores import on_each_store
@@ -71,6 +73,42 @@ def test_a_script_that_is_too_long_is_read_to_the_limit_alone(tmp_path: Path, te
     with pytest.raises(Invalid) as refused:
         scripts.read(str(path))
     assert refused.value.message == f"{path} is longer than 1,048,576 bytes"
+
+
+@pytest.mark.parametrize(
+    ("line", "given"),
+    [
+        ("--tag a --output a#1", {"tags": ["a"], "output_path": "a#1"}),
+        ("""--output "a' #b" --env A=' #"' # c""", {"output_path": "a' #b", "env": {"A": ' #"'}}),
+        (r"""--output "a\" #b"# --env B=\  # c""", {"output_path": 'a" #b#', "env": {"B": " "}}),
+        ("--tag a\t# 'b", {"tags": ["a"]}),
+        ("# --tag a", {}),
+    ],
+)
+def test_a_comment_begins_where_a_word_would(line: str, given: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "s.sh").write_text(f"#QUEUECTL {line}\n")
+    assert scripts.read(str(tmp_path / "s.sh")).given == given
+
+
+def test_lines_fill_in_the_options_of_a_script_too(tmp_path: Path) -> None:
+    script, lines = tmp_path / "s.sh", tmp_path / "list"
+    script.write_text("#QUEUECTL --id j{#} --tag x-{#} --output {}.txt --env N={#} --unique-key 'u {}' --priority 2\n")
+    lines.write_text("a\nb\n")
+    address = tmp_path / "jobs.db"
+    words = "enqueue", "--script", str(script), "--each-line", str(lines)
+    assert typed(address, *words)[0] == 0
+    jobs = Client(address).find(Selector())
+    assert [(job.id, job.tags, job.unique_key, job.priority, job.spec.env["N"]) for job in jobs] == [
+        ("j1", ("x-1",), "u a", 2, "1"),
+        ("j2", ("x-2",), "u b", 2, "2"),
+    ]
+    assert [Path(job.spec.output_path or "").name for job in jobs] == ["a.txt", "b.txt"]
+    script.write_text("#QUEUECTL --tag x-{#} --priority high\n")
+    assert "s.sh line 1: --priority 'high' is not" in typed(address, *words)[1]
+    script.write_text("#QUEUECTL --tag x-{#}\n")
+    assert 's.sh line 1: tag "x-{#}" is not valid' in typed(address, *words[:3])[1]
+    script.write_text("#QUEUECTL --tag 'x {}'\n")
+    assert 'line 1: tag "x a" is not valid' in typed(address, *words)[1]
 
 
 def test_a_mark_is_a_word_and_other_text_is_none(tmp_path: Path) -> None:

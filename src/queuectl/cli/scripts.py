@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import sys
@@ -29,8 +30,9 @@ class Script(NamedTuple):
     given: JsonObject
 
 
-def read(filename: str) -> Script:
-    """Reads a script; `-` is stdin. Raises `Invalid` with the line of a bad option."""
+def read(filename: str, is_template: bool = False) -> Script:
+    """Reads a script; `-` is stdin. Raises `Invalid` with the line of a bad option. `is_template`: its options may have
+    placeholders, which lines fill in."""
     shown = "stdin" if filename == "-" else filename
     try:
         if filename == "-":
@@ -49,7 +51,7 @@ def read(filename: str) -> Script:
     given: JsonObject = {}
     for number, line in _marked(text):
         try:
-            given = merged(given, _keys(line))
+            given = merged(given, _keys(line, is_template))
         except Invalid as error:
             raise Invalid(f"{shown} line {number}: {error.message}", error.hint) from None
     return Script("script" if filename == "-" else os.path.basename(filename), text, given)
@@ -73,12 +75,32 @@ def _marked(text: str) -> Iterator[tuple[int, str]]:
             yield number, line[len(MARK) :]
 
 
-def _keys(line: str) -> JsonObject:
-    """The keys that the options of a line give. Raises `Invalid`."""
+def _without_comment(line: str) -> str:
+    """The line up to its comment, which begins as in a shell: with a `#` where a word would begin. One for `shlex`
+    begins within a word too."""
+    quote, before, at = "", " ", 0
+    while at < len(line):
+        char = line[at]
+        if char == "\\" and quote != "'":
+            at += 1
+        elif quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        elif char == "#" and before.isspace():
+            return line[:at]
+        before = char
+        at += 1
+    return line
+
+
+def _keys(line: str, is_template: bool) -> JsonObject:
+    """The keys that the options of a line give. Raises `Invalid`. Those of a template with placeholders are checked once
+    these are filled in."""
     from queuectl.cli import parser
 
     try:
-        words, after = parser.split_words(shlex.split(line, comments=True))
+        words, after = parser.split_words(shlex.split(_without_comment(line)))
     except ValueError as error:
         raise Invalid(f"{error}".lower().rstrip("."), "close the quotes") from None
     if unfit := [word for word in words if word.partition("=")[0] in _EVERYWHERE]:
@@ -87,7 +109,8 @@ def _keys(line: str) -> JsonObject:
     if others or after is not None:
         raise Invalid(f"{others[0] if others else '--'!r} is no option", "the script itself is the command")
     keys = given(args)
-    parse_request({"command": ["true"], **keys}, SystemClock().now(), spelled(keys))
+    whole = {key: value for key, value in keys.items() if not (is_template and "{" in json.dumps(value)[1:])}
+    parse_request({"command": ["true"], **whole}, SystemClock().now(), spelled(keys))
     return keys
 
 
@@ -106,6 +129,6 @@ def of(args: SimpleNamespace) -> Script | None:
     if name is None:
         return None
     if not hasattr(args, "script_read"):
-        args.script_read = read(name)
+        args.script_read = read(name, getattr(args, "each_line", None) is not None)
     found: Script = args.script_read
     return found
