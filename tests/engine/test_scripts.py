@@ -104,7 +104,7 @@ def test_lines_fill_in_the_options_of_a_script_too(tmp_path: Path) -> None:
     ]
     assert [Path(job.spec.output_path or "").name for job in jobs] == ["a.txt", "b.txt"]
     script.write_text("#QUEUECTL --tag x-{#} --priority high\n")
-    assert "s.sh line 1: --priority 'high' is not" in typed(address, *words)[1]
+    assert "s.sh line 1: --priority must be a whole number" in typed(address, *words)[1]
     script.write_text("#QUEUECTL --tag x-{#}\n")
     assert 's.sh line 1: tag "x-{#}" is not valid' in typed(address, *words[:3])[1]
     script.write_text("#QUEUECTL --tag 'x {}'\n")

@@ -95,8 +95,8 @@ def _without_comment(line: str) -> str:
 
 
 def _keys(line: str, is_template: bool) -> JsonObject:
-    """The keys that the options of a line give. Raises `Invalid`. Those of a template with placeholders are checked once
-    these are filled in."""
+    """The keys that the options of a line give. Raises `Invalid`. Those of a template that have placeholders are checked
+    once they are filled in."""
     from queuectl.cli import parser
 
     try:
