@@ -95,8 +95,8 @@ def _without_comment(line: str) -> str:
 
 
 def _keys(line: str, is_template: bool) -> JsonObject:
-    """The keys that the options of a line give. Raises `Invalid`. Those of a template that have placeholders are checked
-    once they are filled in."""
+    """The keys that the options of a line give. Raises `Invalid`. What has placeholders in a template is checked once
+    they are filled in."""
     from queuectl.cli import parser
 
     try:
