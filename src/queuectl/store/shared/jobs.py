@@ -11,7 +11,6 @@ from queuectl.domain.errors import Conflict, Invalid, NotFound, QueuectlError
 from queuectl.domain.job import HOOKS, Job, JobState
 from queuectl.store.shared import rows
 from queuectl.store.shared.limits import Limits
-from queuectl.store.shared.pruning import removable
 from queuectl.store.values import Backlog, Change
 from queuectl.typed import TYPE_CHECKING
 
@@ -190,6 +189,8 @@ class Jobs(Limits):
         return found[0]
 
     def prune(self, selector: Selector, limit: int) -> int:
+        from queuectl.store.shared.pruning import removable
+
         with self.transaction():
             condition, values = removable(self, selector)
             text = (
@@ -204,6 +205,8 @@ class Jobs(Limits):
         return len(found)
 
     def prunable(self, selector: Selector) -> int:
+        from queuectl.store.shared.pruning import removable
+
         condition, values = removable(self, selector)
         return int(self._select(f"SELECT count(*) FROM {{schema}}.jobs WHERE {condition}", values)[0][0])
 
