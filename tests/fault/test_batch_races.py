@@ -11,9 +11,12 @@ from threading import Thread
 import psycopg
 import pytest
 
-from queuectl.domain.lifecycle import begun
+from queuectl.domain.job import JobState
+from queuectl.domain.lifecycle import CancelRequested, begun
+from queuectl.store.batches import BatchLimits
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.values import Change
+from queuectl.wire.requests import parse_request
 from tests.builders import HOST, a_grip, a_job, an_end
 from tests.server import drop_schema, new_schema
 from tests.workshop import until
@@ -79,6 +82,39 @@ def test_new_jobs_under_the_limits_of_before_block_no_removal(stores: tuple[Post
     assert [(batch.at_most, batch.max_fails) for batch in store.batches("b")] == [(1, "2")]
 
 
+def test_many_jobs_that_are_added_with_limits_keep_no_worker_from_its_work(
+    stores: tuple[PostgresStore, PostgresStore],
+) -> None:
+    worker, people = stores
+    worker.wait_at_most(0.5)
+    worker.insert([a_job("a", at=worker.now())])
+    grip, limits = a_grip(worker), BatchLimits()
+    limits.add(parse_request({"command": "true", "batch": "b", "at_most": 2, "max_fails": 1}, people.now()))
+    with people.transaction():
+        with limits.kept(people):
+            people.insert([a_job("c", at=people.now(), batch="b", locks=("batch:b",))])
+            (job,) = worker.claim(grip, HOST, 1, ())
+            worker.record(grip, [Change(job, an_end(worker.now()))])
+        assert people.at_most("b") == 2
+    assert worker.get("a").state is JobState.COMPLETED
+    assert [(batch.at_most, batch.max_fails) for batch in worker.batches("b")] == [(2, "1")]
+
+
+def test_jobs_that_are_replaced_or_edited_in_a_long_transaction_keep_no_worker_from_its_work(
+    stores: tuple[PostgresStore, PostgresStore],
+) -> None:
+    worker, people = stores
+    worker.wait_at_most(0.5)
+    worker.insert([a_job("a", at=worker.now(), locks=("x",)), a_job("c", at=worker.now())])
+    grip = a_grip(worker)
+    with people.transaction():
+        people.edit(["a"], lambda _: ({"start_by": people.now() + 60}, "start_by"), "ada")
+        (job,) = worker.claim(grip, HOST, 2, ())
+        worker.record(grip, [Change(job, an_end(worker.now()))])
+    assert (job.id, worker.get("c").state) == ("c", JobState.COMPLETED)
+    assert [job.id for job in worker.claim(grip, HOST, 2, ())] == ["a"]
+
+
 def test_limits_that_new_jobs_rely_on_are_not_forgotten(stores: tuple[PostgresStore, PostgresStore]) -> None:
     store, other = stores
     store.insert([a_job("a", at=store.now(), batch="b")])
@@ -104,3 +140,26 @@ def test_applications_that_give_a_batch_the_same_limits_do_not_wait_for_each_oth
         store._select(text, [job])
         other.delete([other._select(text, [job])[0][0]])
     assert [(batch.at_most, batch.max_fails) for batch in store.batches("b")] == [(2, "10%")]
+
+
+def test_two_who_name_the_same_jobs_by_prefixes_do_not_wait_in_a_circle(
+    stores: tuple[PostgresStore, PostgresStore], postgres_server: str
+) -> None:
+    store, other = stores
+    ids = ("abcd000001", "efgh000002")
+    store.insert([a_job(id, at=store.now(), generated_id=True) for id in ids])
+    pid = other._line.open().info.backend_pid
+    cancelling = Thread(target=other.change, args=(["efgh", "abcd"], CancelRequested(), "bob"))
+    with psycopg.connect(postgres_server, autocommit=True) as db:
+
+        def waits() -> bool:
+            return db.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", [pid]).fetchone() == (True,)
+
+        with store.transaction():
+            store.change(["abcd"], CancelRequested(), "ada")
+            store._select("SELECT 1")
+            cancelling.start()
+            until(waits, "the other one to wait")
+            store.change(["efgh"], CancelRequested(), "ada")
+    cancelling.join()
+    assert {store.get(id).state for id in ids} == {JobState.CANCELLED}

@@ -15,6 +15,7 @@ import pytest
 
 from queuectl.client import schedules
 from queuectl.domain.job import JobState
+from queuectl.domain.scheduled import Fire
 from queuectl.domain.selector import Selector
 from queuectl.domain.unique import Rule
 from queuectl.engine.dispatch.fires import Fires
@@ -117,3 +118,38 @@ def test_an_application_that_holds_a_key_stops_neither_a_worker_nor_other_schedu
         assert not shop.store.fires("blocked", 10)
         application.rollback()
         until(lambda: shop.store.count(Selector(schedules=("blocked",), states=done)), "the schedule to run")
+
+
+def test_whoever_runs_a_schedule_by_hand_and_its_fire_do_not_wait_in_a_circle(
+    store: PostgresStore, other: PostgresStore, clock: ManualClock, waits: Callable[[PostgresStore], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("queuectl.store.shared.schedules.PATIENCE_S", 60.0)
+    schedules.add(store, "ada", "tick", KEYED, every=60)
+    clock.forward(60)
+    running = Thread(target=schedules.run, args=(other, "ada", "tick"))
+    with store.transaction():
+        assert store.due_schedules(clock.at, 1)  # as a fire begins
+        running.start()
+        waits(other)
+        store.admit([Arrival(a_job("new", at=clock.at, unique_key="k"), Rule.REPLACE)])
+        store.insert([a_job("new", at=clock.at, unique_key="k")])
+    running.join()
+    assert [fire.reason for fire in store.fires("tick", 5)] == ["run by ada"]
+
+
+def test_a_schedule_that_is_deleted_while_it_fires_leaves_nothing(
+    store: PostgresStore, other: PostgresStore, clock: ManualClock, waits: Callable[[PostgresStore], None]
+) -> None:
+    schedules.add(store, "ada", "tick", {"command": "true"}, every=60)
+    clock.forward(60)
+    Fires(store).fire()
+    clock.forward(60)
+    deleting = Thread(target=other.delete_schedule, args=("tick",))
+    with store.transaction():
+        assert store.due_schedules(clock.at, 1)
+        deleting.start()
+        waits(other)
+        store.add_fires([Fire("tick", clock.at, clock.at, clock.at, None, "skipped")])
+    deleting.join()
+    assert not store.fires("tick", 5)

@@ -358,9 +358,11 @@ def run(store: Store, who: str, name: str) -> Run:
     rule = Rule.REPLACE if request.on_conflict is Rule.REPLACE else Rule.ERROR
     limits = BatchLimits()
     limits.add(request)
-    with store.transaction(), limits.kept(store):
-        ((job, _),) = conflicts.add(store, [Arrival(job._replace(owner=who), rule, request.delay)])
-        store.change_schedule(name, lambda old: old.expecting(now))
+    with store.transaction():
+        if store.change_schedule(name, lambda old: old.expecting(now)) is None:  # first: as fires do
+            raise none_of(store, name)
+        with limits.kept(store):
+            ((job, _),) = conflicts.add(store, [Arrival(job._replace(owner=who), rule, request.delay)])
         store.add_fires([Fire(name, now, now, now, job.id, f"run by {who}")])
         note(store, who, "ScheduleRun", f"{name}: {job_id}")
     return Run(job.id, name, float(int(now)), job.queue)

@@ -66,11 +66,12 @@ class BatchLimits:
 
     @contextmanager
     def kept(self, store: LimitedStore) -> Iterator[None]:
-        """Sets them in the transaction that adds the jobs; there is none of its own if nothing is to be set."""
+        """Sets them in the transaction that adds the jobs, after these: claims wait for whoever sets limits. There is
+        none of its own if nothing is to be set."""
         if not self._of_batch:
             yield
             return
         with store.transaction():
-            for name, limits in self._of_batch.items():
-                store.set_batch(name, *limits)
             yield
+            for name, limits in sorted(self._of_batch.items()):
+                store.set_batch(name, *limits)

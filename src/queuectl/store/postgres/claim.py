@@ -132,6 +132,9 @@ class Claiming(PostgresSession, Gated):
         found = self._select(f"SELECT {QUEUE}, {limited} FROM {{schema}}.queues ORDER BY name")
         return [(queue_of(row), number) for *row, number in found]
 
+    def _shut_gates_late(self) -> None:
+        self._shuts_late = True
+
     def _free_locks(self, names: Sequence[str]) -> None:
         self._freed.update(names)
 
@@ -145,6 +148,8 @@ class Claiming(PostgresSession, Gated):
 
     def _tell_of_ends(self) -> None:
         """Tells those who found a queue full, or wait for a lock, that this transaction frees some of it."""
+        if self._shuts_late:
+            self._shut_gates()
         self._open_freed_lines()
         if self._left and self._limited is None:
             self._look((), self.now())

@@ -104,7 +104,7 @@ class PostgresSession(Session):
         self._tells: int | None = None
         self._tells_more = False
         self._checked: set[Grip] = set()
-        self._holds_gates = False
+        self._holds_gates = self._shuts_late = False
         self._freed: set[str] = set()
         self._left: set[str] = set()
         self._waits: list[Any] = []  # answers: whether somebody waits for what this transaction frees
@@ -200,7 +200,7 @@ class PostgresSession(Session):
                 f"{error.message}; not known whether the change was made", "look before you repeat it"
             ) from error
         finally:
-            self._depth, self._holds_gates = 0, False
+            self._depth, self._holds_gates, self._shuts_late = 0, False, False
             self._tells, self._tells_more = None, False
             self._checked.clear()
             self._freed.clear()

@@ -1,8 +1,9 @@
 """The PostgreSQL store: one schema of a database, workers on any number of machines.
 
 A supervisor of this machine lives while it holds the lock on its lock file, as everywhere; for others a lease in its
-row counts, by the server's clock. Rows are locked by whoever is about to replace them: first workers, then jobs in
-the order of `seq`, the gates, and then batches, so that two transactions wait for each other only by accident.
+row counts, by the server's clock. Rows are locked by whoever is about to replace them: first workers, then schedules,
+unique keys, jobs in the order of `seq`, the gates, and then batches, so that two transactions wait for each other only
+by accident (docs/decisions/0204).
 """
 
 from __future__ import annotations

@@ -170,7 +170,7 @@ class Edits(Jobs):
         if afters.is_guarded:
             self._shut_out_older()
         if any(getattr(before, name) != getattr(after, name) for before, after in changed for name in GATED):
-            self._shut_gates()
+            self._shut_gates_late()  # perhaps the first of many changes of a long transaction
         text = f"SELECT seq, spec FROM {{schema}}.jobs WHERE seq {self._dialect.any_of}"
         were = dict(self._select(text, [self._dialect.array([before.seq for before, _ in changed])]))
         self._write(changed, now)

@@ -122,6 +122,8 @@ class Jobs(Limits):
 
         with self.transaction():
             results = self._each(refs, one)
+            if any(job.locks for job in deleted):
+                self._hold_gates()  # before batches, as whoever sets these does
             self._left_lines(deleted)
             self._forget_keys([job.id for job in deleted if job.unique_key is not None])
             self._remove([job.seq for job in deleted])
@@ -163,30 +165,32 @@ class Jobs(Limits):
         if refs and isinstance(refs[0], int):
             jobs = self._jobs(f"WHERE seq {any_of} ORDER BY seq {locked}", [array(refs)])
             return [_outcome(one, job) for job in jobs]
-        ids = [ref for ref in refs if isinstance(ref, str)]
-        known = [ref for ref in ids if rows.can_be_id(ref)]
+        meant = self._meant([ref for ref in refs if isinstance(ref, str)])
+        known = sorted({id for id in meant.values() if isinstance(id, str)})
         standing = {job.id: job for job in self._jobs(f"WHERE id {any_of} ORDER BY seq {locked}", [array(known)])}
         results: list[Job | QueuectlError] = []
-        met: set[int] = set()
-        for ref in dict.fromkeys(ids):
-            try:
-                job = standing.get(ref) or self._locked(self.get(ref), standing)
-            except (NotFound, Invalid) as error:
-                results.append(error)
-                continue
-            if job.seq not in met:
-                met.add(job.seq)
-                results.append(_outcome(one, job))
+        met: set[str] = set()
+        for id in meant.values():
+            if isinstance(id, QueuectlError):
+                results.append(id)
+            elif id not in met:
+                met.add(id)
+                job = standing.get(id)
+                results.append(_outcome(one, job) if job else NotFound(f"no job {id}", "it has just been deleted"))
         return results
 
-    def _locked(self, job: Job, standing: dict[str, Job]) -> Job:
-        """Locks and returns the job that a prefix stands for."""
-        if job.id in standing:
-            return standing[job.id]
-        found = self._jobs(f"WHERE seq = ? {self._dialect.locked}", [job.seq])
-        if not found:
-            raise NotFound(f"no job {job.id}", "it has just been deleted")
-        return found[0]
+    def _meant(self, refs: Sequence[str]) -> dict[str, str | QueuectlError]:
+        """The whole id of the job that each of these refs stands for."""
+        known = self._dialect.array([ref for ref in refs if rows.can_be_id(ref)])
+        text = f"SELECT id FROM {{schema}}.jobs WHERE id {self._dialect.any_of}"
+        there = {id for (id,) in self._select(text, [known])}
+        meant: dict[str, str | QueuectlError] = {}
+        for ref in refs:
+            try:
+                meant[ref] = ref if ref in there else self.get(ref).id
+            except (NotFound, Invalid) as error:
+                meant[ref] = error
+        return meant
 
     def prune(self, selector: Selector, limit: int) -> int:
         from queuectl.store.shared.pruning import removable

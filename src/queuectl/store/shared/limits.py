@@ -45,6 +45,10 @@ class Limits(KeptSettings, Workers, Edges):
     def _shut_gates(self) -> None:
         """The same, and claims that have not minded any limit yet have ended."""
 
+    @abstractmethod
+    def _shut_gates_late(self) -> None:
+        """The same, just before this transaction ends. What it changes, nobody claims until then: it is locked."""
+
     def _free_locks(self, names: Sequence[str]) -> None:
         """Units of these locks become free in this transaction: its next claim looks at who waits for them."""
         self._open_lines(names)
@@ -136,10 +140,10 @@ class Limits(KeptSettings, Workers, Edges):
             self._shut_out_older()
             lock = change(self.lock(name))
             units = json.dumps(list(lock.units) if lock.named else lock.capacity)
+            self._limit_batch(name, lock.capacity)
             self._execute("DELETE FROM {schema}.locks WHERE name = ?", [name])
             text = "INSERT INTO {schema}.locks (name, units, env) VALUES (?, ?, ?)"
             self._execute(text, [name, units, lock.env])
-            self._limit_batch(name, lock.capacity)
             self._open_lines([name])
             self._announce()
         return lock
@@ -149,9 +153,9 @@ class Limits(KeptSettings, Workers, Edges):
             self._shut_gates()
             if self.holders(name) or any(name in map(_name, locks) for locks, _ in self.needs()):
                 raise Conflict(f"lock {name} is held or waited for", f"see by whom: queuectl lock show {named(name)}")
+            self._limit_batch(name, 1)
             if not self._select("DELETE FROM {schema}.locks WHERE name = ? RETURNING 1", [name]):
                 raise NotFound(f"no lock {name}", "see them with: queuectl lock list")
-            self._limit_batch(name, 1)
 
     def _limit_batch(self, lock: str, capacity: int) -> None:
         """A lock has this many units now: if it is that of a batch with a limit, this is the limit."""
@@ -232,8 +236,7 @@ class Limits(KeptSettings, Workers, Edges):
     def _left_lines(self, jobs: Iterable[Job]) -> None:
         """Somebody has changed these jobs: one that kept units for itself may not need them any more."""
         if needed := {_name(text) for job in jobs for text in job.locks}:
-            self._hold_gates()
-            self._open_lines(sorted(needed))
+            self._free_locks(sorted(needed))
 
     def _open_lines(self, locks: Sequence[str]) -> bool:
         return bool(self._select(*self._opening(locks)))

@@ -63,9 +63,11 @@ class Schedules(Limits):
 
     def delete_schedule(self, name: str) -> bool:
         with self.transaction():
+            # First: whoever fires it has it, and then adds such rows.
+            there = self._select("DELETE FROM {schema}.schedules WHERE name = ? RETURNING 1", [name])
             for table in ("fires", "run_ends"):
                 self._execute(f"DELETE FROM {{schema}}.{table} WHERE schedule = ?", [name])
-            return bool(self._select("DELETE FROM {schema}.schedules WHERE name = ? RETURNING 1", [name]))
+        return bool(there)
 
     # --- firing -----------------------------------------------------------------------------
 

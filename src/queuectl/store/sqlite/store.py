@@ -161,7 +161,7 @@ class SqliteStore(Inserting, Batches, History, Tokens, Gated, Alerts):
     def _hold_gates(self) -> None:
         pass  # whoever writes has the whole file to himself
 
-    _shut_gates = _hold_gates
+    _shut_gates = _shut_gates_late = _hold_gates
 
     def _turn_batches(self, names: Collection[str]) -> None:
         pass
