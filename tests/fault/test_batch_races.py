@@ -13,6 +13,9 @@ import pytest
 
 from queuectl.domain.job import JobState
 from queuectl.domain.lifecycle import CancelRequested, begun
+from queuectl.domain.selector import Selector
+from queuectl.domain.unique import Rule
+from queuectl.store.arrivals import Arrival
 from queuectl.store.batches import BatchLimits
 from queuectl.store.postgres.store import PostgresStore
 from queuectl.store.values import Change
@@ -80,6 +83,27 @@ def test_new_jobs_under_the_limits_of_before_block_no_removal(stores: tuple[Post
         other.delete(["a"])
         store.insert([a_job("c", at=store.now(), batch="b")])
     assert [(batch.at_most, batch.max_fails) for batch in store.batches("b")] == [(1, "2")]
+
+
+@pytest.mark.parametrize("way", ["added", "added in sql", "replaced"])
+def test_jobs_that_come_into_a_batch_while_somebody_limits_it_mind_the_limit(
+    stores: tuple[PostgresStore, PostgresStore], way: str
+) -> None:
+    store, other = stores
+    store.insert([job for job, _ in store.admit([Arrival(a_job("k", at=store.now(), unique_key="k", held=True))])])
+    store.insert([a_job("there", at=store.now(), batch="b")])
+    with store.transaction():
+        if way == "replaced":
+            store.admit([Arrival(a_job("new", at=store.now(), unique_key="k", batch="b"), Rule.REPLACE)])
+        elif way == "added":
+            store.insert([a_job("c", at=store.now(), batch="b")])
+        else:
+            store._select("SELECT {schema}.enqueue(?)", [json.dumps({"command": "true", "id": "c", "batch": "b"})])
+        other.set_batch("b", 1, None)
+        other.settle()
+    other.settle()
+    assert [job.locks for job in store.find(Selector(batches=("b",)))] == [("batch:b",)] * 2
+    assert not store._select("SELECT 1 FROM {schema}.settlements")
 
 
 def test_many_jobs_that_are_added_with_limits_keep_no_worker_from_its_work(
@@ -163,3 +187,15 @@ def test_two_who_name_the_same_jobs_by_prefixes_do_not_wait_in_a_circle(
             store.change(["efgh"], CancelRequested(), "ada")
     cancelling.join()
     assert {store.get(id).state for id in ids} == {JobState.CANCELLED}
+
+
+def test_the_first_jobs_of_a_store_that_mind_gates_keep_nobody_from_adding_others(
+    stores: tuple[PostgresStore, PostgresStore],
+) -> None:
+    store, other = stores
+    other.wait_at_most(0.5)
+    with store.transaction():
+        store.insert([a_job("a", at=store.now(), locks=("x",))])
+        store._select("SELECT 1")
+        other.insert([a_job("c", at=store.now(), locks=("x",))])
+    assert [job.id for job in other.claim(a_grip(other), HOST, 2, ())] == ["a"]

@@ -80,7 +80,7 @@ class Inserting(PostgresSession, Limits):
                 self._send_rows("use_specs", list(groups.uses.items()))
             self._counted.update(groups.counted)
             self._announce(groups.claimable)
-            return self._arrive(groups.arriving, groups.batches)
+            return self._arrive(groups.arriving, groups.batches, groups.unlimited)
 
     def _copy(self, group: Iterable[tuple[Births, Numbers]]) -> None:
         """Copies the jobs. The server reads one piece while the next is written."""
@@ -135,7 +135,7 @@ class _Groups:
         self._shut = False
         self.counted: Counter[tuple[str, str]] = Counter()
         self.arriving: list[Job] = []
-        self.batches: set[str] = set()
+        self.batches, self.unlimited = set[str](), set[str]()
         self.claimable = 0
         self.uses: Counter[int] = Counter()
         """How many jobs of the latest group have each spec, by its number."""
@@ -161,6 +161,7 @@ class _Groups:
             self.claimable += births.claimable()
             self.arriving += births.arriving()
             self.batches |= births.batches()
+            self.unlimited |= births.unlimited()
             self.uses.update(births.uses(self._numbers))
             self._next = next(self._slices, None)
 

@@ -71,10 +71,11 @@ def _queries(schema: str) -> dict[str, str]:
     return dict(rows.named_queries(text, **within, schema=f'"{schema}"', durable=DURABLE, **names))
 
 
-def _key_of_batch(schema: str, name: str) -> int:
+def _key_of_batch(schema: str, name: str, joined: bool) -> int:
     """The number of a batch's lock. Many batches share one, since a server has room for only some thousands. The SQL
     function `enqueue` computes the same."""
-    digests = sha256(f"{schema} batches".encode()).digest()[:7] + sha256(name.encode()).digest()[:1]
+    kind = "batches joined" if joined else "batches"
+    digests = sha256(f"{schema} {kind}".encode()).digest()[:7] + sha256(name.encode()).digest()[:1]
     return int.from_bytes(digests, signed=True)
 
 
@@ -238,11 +239,11 @@ class PostgresSession(Session):
         value = usual if seconds is None else f"{round(seconds * 1000)}ms"
         self._line.execute("SELECT set_config('lock_timeout', %s, true)", [value])
 
-    def _turn_batches(self, names: Collection[str]) -> None:
-        self.send("turn_batches", keys=sorted({_key_of_batch(self._address.schema, name) for name in names}))
+    def _turn_batches(self, names: Collection[str], *, joined: bool = False) -> None:
+        self.send("turn_batches", keys=sorted({_key_of_batch(self._address.schema, name, joined) for name in names}))
 
-    def _ask_if_calm(self, batch: str) -> Callable[[], bool]:
-        asked = self.send("is_calm", key=_key_of_batch(self._address.schema, batch))
+    def _ask_if_calm(self, batch: str, *, joined: bool = False) -> Callable[[], bool]:
+        asked = self.send("is_calm", key=_key_of_batch(self._address.schema, batch, joined))
         return lambda: asked.fetchone() is not None
 
     def _write_counts(self) -> None:

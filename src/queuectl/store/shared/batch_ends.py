@@ -14,10 +14,16 @@ from queuectl.domain.job import JobState
 from queuectl.domain.lifecycle import CancelRequested, apply
 from queuectl.store.shared import rows
 from queuectl.store.shared.session import Session
-from queuectl.store.shared.settling import LISTED, SLICE, Parent, note_cancels, settle_edges, settle_ends, settle_some
-
-LIMITED = "limited"
-"""What a row of the work list is meant for if a limit was set whose lock jobs of the batch may not need yet."""
+from queuectl.store.shared.settling import (
+    LIMITED,
+    LISTED,
+    SLICE,
+    Parent,
+    note_cancels,
+    settle_edges,
+    settle_ends,
+    settle_some,
+)
 
 
 def counted(store: Session, names: Sequence[str] | None = None) -> list[Batch]:
@@ -50,11 +56,11 @@ def settle_batches(store: Session, limit: int) -> bool:
     for name in dict.fromkeys(name for _, name, _ in listed):
         if left <= 0:
             break
+        is_calm = store._ask_if_calm(name, joined=True) if name in newly_limited else None
         looked, is_done = _settle_one(store, name, left)
         left -= looked
-        if name in newly_limited:
-            store._hold_gates()
-            is_done = have_need(store, name) and is_done
+        if is_calm is not None:
+            is_done = is_calm() and _limit(store, name) and is_done
         if is_done:
             done += [id_ for id_, batch, _ in listed if batch == name]
     if done:
@@ -87,6 +93,13 @@ def cancel_failed(store: Session) -> None:
         if batch := _failing(store, name):
             _cancel_rest(store, batch, SLICE)
     settle_ends(store)
+
+
+def _limit(store: Session, name: str) -> bool:
+    """Has all jobs of a batch need its lock, if it still has a limit. Returns whether it is done."""
+    store._hold_gates()
+    limited = "SELECT 1 FROM {schema}.batches WHERE name = ? AND at_most IS NOT NULL"
+    return not store._select(limited, [name]) or have_need(store, name)
 
 
 def have_need(store: Session, name: str) -> bool:

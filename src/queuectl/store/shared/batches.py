@@ -59,7 +59,8 @@ class Batches(Edits):
     def set_batch(self, name: str, at_most: int | None, max_fails: str | None) -> None:
         from queuectl.domain.batch import lock_of
         from queuectl.domain.limits import numbered
-        from queuectl.store.shared.batch_ends import LIMITED, have_need
+        from queuectl.store.shared.batch_ends import have_need
+        from queuectl.store.shared.settling import LIMITED
 
         with self.transaction():
             self._shut_out_older()
@@ -77,8 +78,8 @@ class Batches(Edits):
             self._execute(text, [name, at_most, max_fails])
             if at_most not in (None, was):
                 self.change_lock(lock_of(name), lambda lock: lock._replace(units=numbered(at_most), named=False))
-                if not have_need(self, name):
-                    self._execute("INSERT INTO {schema}.settlements (batch, meant) VALUES (?, ?)", [name, LIMITED])
+                have_need(self, name)  # those that are there; others are being added, or in somebody's hands
+                self._execute("INSERT INTO {schema}.settlements (batch, meant) VALUES (?, ?)", [name, LIMITED])
             if max_fails is not None:
                 self._execute("INSERT INTO {schema}.settlements (batch) VALUES (?)", [name])
                 self._announce()

@@ -71,6 +71,16 @@ class Births:
         batch = self._given["batch"]
         return {name for name in (batch.each if batch.each is not None else [batch.value]) if name is not None}
 
+    def unlimited(self) -> set[str]:
+        """Those batches of which one of the jobs does not need the lock."""
+        batch, locks = self._given["batch"], self._given["locks"]
+        if batch.each is None and batch.value is None:
+            return set()
+        from queuectl.domain.batch import lock_of, needs
+
+        jobs = self.jobs[:1] if batch.each is None and locks.each is None else self.jobs
+        return {job.batch for job in jobs if job.batch is not None and not needs(job.locks, lock_of(job.batch))}
+
     def counted(self) -> Counter[tuple[str, str]]:
         """How many of the jobs each queue and state has."""
         queue, state = self._given["queue"], self._given["state"]

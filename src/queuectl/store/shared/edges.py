@@ -166,12 +166,17 @@ class Edges(Session):
             self._gathered = None
         arrived.update(self._arrive(gathered))
 
-    def _arrive(self, jobs: Sequence[Job], batches: Collection[str] = ()) -> dict[str, Job]:
-        """Adds what new jobs bring along besides their rows, which are written. `batches`: those they are in."""
+    def _arrive(
+        self, jobs: Sequence[Job], batches: Collection[str] = (), unlimited: Collection[str] = ()
+    ) -> dict[str, Job]:
+        """Adds what new jobs bring along besides their rows, which are written. `batches`: those they are in.
+        `unlimited`: those of which one does not need the lock."""
         if batches:
-            from queuectl.store.shared.settling import note_batches
+            from queuectl.store.shared.settling import note_batches, note_unlimited
 
             note_batches(self, batches, batches)
+            if unlimited:
+                note_unlimited(self, unlimited)
         if not jobs:
             return {}
         if self._gathered is not None:

@@ -87,19 +87,22 @@ class Edits(Jobs):
                 self._rewrite(merged, now)
                 moved = [(before.batch, after) for before, after in merged if after.batch != before.batch]
                 check_batches(self, [after for _, after in moved])
-                self._change_batches({name for name, _ in moved}, {after.batch for _, after in moved})
+                self._change_batches({name for name, _ in moved}, [after for _, after in moved])
                 self._send_rows("note", [(now, after.seq, Replaced.__name__, after.owner) for _, after in merged])
                 self._announce()
         return admitted
 
-    def _change_batches(self, left: Collection[str | None], joined: Collection[str | None]) -> None:
+    def _change_batches(self, left: Collection[str | None], joined: Collection[Job]) -> None:
         """Jobs have left some batches and joined others, for those that wait for these and for their limits."""
-        from queuectl.store.shared.settling import note_batches
+        from queuectl.domain.batch import lock_of, needs
+        from queuectl.store.shared.settling import note_batches, note_unlimited
 
-        for among, removed in ((left, True), (joined, False)):
+        for among, removed in ((left, True), ({job.batch for job in joined}, False)):
             if names := {name for name in among if name is not None}:
                 self._turn_batches(names)
                 note_batches(self, names, names, removed)
+        if names := {job.batch for job in joined if job.batch and not needs(job.locks, lock_of(job.batch))}:
+            note_unlimited(self, names)
 
     # --- the order in line ------------------------------------------------------------------
 

@@ -59,12 +59,15 @@ class Limits(KeptSettings, Workers, Edges):
             return
         readers = self._select("SELECT name, value FROM {schema}.meta WHERE name LIKE ?", ["oldest reader of schema %"])
         older = [name for name, value in readers if int(value) < GATES_SCHEMA]
-        for name in older:
-            self._execute("UPDATE {schema}.meta SET value = ? WHERE name = ?", [str(GATES_SCHEMA), name])
-        if older:
+        if not older:
+            self._is_guarded = True
+            return
+        # Nobody waits for a long transaction that is doing it. Should that be taken back, the next claim does it.
+        free = f"SELECT name FROM {{schema}}.meta WHERE name {self._dialect.any_of} {self._dialect.skip_locked}"
+        text = f"UPDATE {{schema}}.meta SET value = ? WHERE name IN ({free}) RETURNING 1"
+        if self._select(text, [str(GATES_SCHEMA), self._dialect.array(older)]):
             text = "UPDATE {schema}.workers SET epoch = epoch + 1 WHERE schema IS NULL OR schema < ?"
             self._execute(text, [GATES_SCHEMA])
-        self._is_guarded = not older
 
     # --- queues -----------------------------------------------------------------------------
 

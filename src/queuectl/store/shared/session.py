@@ -59,14 +59,14 @@ class Session(ABC):
         """How long to wait for what others have locked, from now on in this transaction; None: as usual."""
 
     @abstractmethod
-    def _turn_batches(self, names: Collection[str]) -> None:
-        """Jobs of these batches end, run again or leave them in this transaction: until it ends, they are not calm to
-        others. To be said before it is looked who waits for them."""
+    def _turn_batches(self, names: Collection[str], *, joined: bool = False) -> None:
+        """Jobs of these batches end, run again or leave them in this transaction, or have `joined` them: until it ends,
+        they are not calm to others. To be said before it is looked who waits for them, or what is set for them."""
 
     @abstractmethod
-    def _ask_if_calm(self, batch: str) -> Callable[[], bool]:
-        """Asks whether nobody else is turning a batch, and returns what tells the answer. If so, all who did have been
-        seen by what is read from now on, and all who will do see who waits for it now."""
+    def _ask_if_calm(self, batch: str, *, joined: bool = False) -> Callable[[], bool]:
+        """Asks whether nobody else is turning a batch, and returns what tells the answer. If so, all who did are seen
+        by what is read from now on, and all who will do see who waits for it now, and what is set."""
 
     @abstractmethod
     def _open_lines(self, locks: Sequence[str]) -> bool:

@@ -27,6 +27,8 @@ UNMET = "(SELECT job.unmet FROM {schema}.jobs AS job WHERE job.seq = edges.child
 OPEN = "(edges.verdict IS NULL OR (edges.verdict = 1 AND edges.batch IS NOT NULL))"
 """Of a blocked job's edges, those it waits for. A batch that was done counts too: it may be open again before the job
 starts."""
+LIMITED = "limited"
+"""What a row of the work list is meant for if a limit was set whose lock jobs of the batch may not need yet."""
 LISTED = 100
 """The most rows of the work list that are looked at in one transaction."""
 
@@ -92,6 +94,15 @@ def note_batches(store: Session, names: Collection[str], failing: Collection[str
         store._has_listed = True
         store._announce(len(added))
     store._failing.update(failing)
+
+
+def note_unlimited(store: Session, names: Collection[str]) -> None:
+    """New jobs of these batches do not need their locks. Somebody may have limited them since that was found out;
+    whoever is about to looks again once this transaction is over."""
+    store._turn_batches(names, joined=True)
+    limited = f"SELECT name FROM {{schema}}.batches WHERE at_most IS NOT NULL AND name {store._dialect.any_of}"
+    text = f"INSERT INTO {{schema}}.settlements (batch, meant) SELECT name, '{LIMITED}' FROM ({limited}) AS each"
+    store._execute(text, [store._dialect.array(sorted(names))])
 
 
 def note_lost(store: Session, seqs: Sequence[int]) -> None:

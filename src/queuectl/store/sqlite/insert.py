@@ -33,7 +33,7 @@ class Inserting(SqliteSession, Limits):
             numbers: dict[Spec, int] = {}
             counted: Counter[tuple[str, str]] = Counter()
             arriving: list[Job] = []
-            batches: set[str] = set()
+            batches, unlimited = set[str](), set[str]()
             for births in births_of(jobs, now):
                 if births.is_guarded:
                     self._shut_out_older()
@@ -48,8 +48,9 @@ class Inserting(SqliteSession, Limits):
                 counted.update(births.counted())
                 arriving += births.arriving()
                 batches |= births.batches()
+                unlimited |= births.unlimited()
             self._counted.update(counted)
-            return self._arrive(arriving, batches)
+            return self._arrive(arriving, batches, unlimited)
 
     @contextmanager
     def _all_or_none(self) -> Iterator[None]:

@@ -163,8 +163,8 @@ class SqliteStore(Inserting, Batches, History, Tokens, Gated, Alerts):
 
     _shut_gates = _shut_gates_late = _hold_gates
 
-    def _turn_batches(self, names: Collection[str]) -> None:
+    def _turn_batches(self, names: Collection[str], *, joined: bool = False) -> None:
         pass
 
-    def _ask_if_calm(self, batch: str) -> Callable[[], bool]:
+    def _ask_if_calm(self, batch: str, *, joined: bool = False) -> Callable[[], bool]:
         return lambda: True

@@ -934,8 +934,8 @@ BEGIN
 END $$;
 
 -- The number of a batch's lock. See `turn_batches` in queries.sql.
-CREATE OR REPLACE FUNCTION {schema}.enqueue_batch_key(name text) RETURNS bigint LANGUAGE sql STABLE AS $$
-    SELECT ('x' || encode(substring(sha256(convert_to(current_schema() || ' batches', 'UTF8')) FOR 7)
+CREATE OR REPLACE FUNCTION {schema}.enqueue_batch_key(name text, kind text) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT ('x' || encode(substring(sha256(convert_to(current_schema() || ' ' || kind, 'UTF8')) FOR 7)
         || substring(sha256(convert_to(name, 'UTF8')) FOR 1), 'hex'))::bit(64)::bigint
 $$;
 
@@ -964,7 +964,7 @@ BEGIN
     INSERT INTO {schema}.uses (spec, jobs) VALUES (was.spec, -1), (new_spec, 1);
     INSERT INTO {schema}.events (at, job, kind, who) VALUES (now, was.seq, 'Replaced', session_user);
     IF new.batch IS DISTINCT FROM was.batch THEN
-        PERFORM pg_advisory_xact_lock_shared({schema}.enqueue_batch_key(was.batch)) WHERE was.batch IS NOT NULL;
+        PERFORM pg_advisory_xact_lock_shared({schema}.enqueue_batch_key(was.batch, 'batches')) WHERE was.batch IS NOT NULL;
         PERFORM {schema}.enqueue_check_batch(was.id, was.seq, new.batch);
         IF EXISTS (SELECT 1 FROM {schema}.batches WHERE name = was.batch) OR {schema}.enqueue_is_awaited(was.batch) THEN
             INSERT INTO {schema}.settlements (batch) VALUES (was.batch);
@@ -1008,6 +1008,9 @@ BEGIN
             {schema}.enqueue_value('at_most', keys -> 'at_most')::integer,
             {schema}.enqueue_value('max_fails', keys -> 'max_fails')::jsonb #>> '{}');
     END IF;
+    IF kept ->> 'batch' IS NOT NULL THEN  -- whoever limits it from now on looks again once this transaction is over
+        PERFORM pg_advisory_xact_lock_shared({schema}.enqueue_batch_key(kept ->> 'batch', 'batches joined'));
+    END IF;
     IF EXISTS (SELECT 1 FROM {schema}.batches WHERE name = kept ->> 'batch' AND at_most IS NOT NULL) THEN
         kept := kept || jsonb_build_object(
             'locks', {schema}.enqueue_with_lock(kept -> 'locks', 'batch:' || (kept ->> 'batch')));
@@ -1015,7 +1018,8 @@ BEGIN
     IF EXISTS (SELECT 1 FROM {schema}.batches WHERE name = kept ->> 'batch' AND max_fails IS NOT NULL)
         OR {schema}.enqueue_is_awaited(kept ->> 'batch')
     THEN
-        INSERT INTO {schema}.settlements (batch) VALUES (kept ->> 'batch');
+        INSERT INTO {schema}.settlements (batch, meant) VALUES (kept ->> 'batch',
+            CASE WHEN current_setting('transaction_isolation') <> 'read committed' THEN 'limited' END);
     END IF;
     IF jsonb_typeof(kept -> 'locks') = 'array' THEN
         PERFORM {schema}.enqueue_check_units(
