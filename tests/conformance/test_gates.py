@@ -11,7 +11,7 @@ import pytest
 
 from queuectl.domain.errors import Conflict, NotFound
 from queuectl.domain.job import Job, JobState, Spec
-from queuectl.domain.lifecycle import CancelRequested, Ended, Event, GivenBack, Lost, Retried, Started
+from queuectl.domain.lifecycle import CancelRequested, Ended, Event, GivenBack, Lost, Released, Retried, Started
 from queuectl.domain.limits import Lock, Pause, Queue, Rate, numbered
 from queuectl.store.port import Store
 from queuectl.store.postgres.store import PostgresStore
@@ -595,6 +595,26 @@ def test_a_line_opens_when_nobody_keeps_its_units_any_more(
         case _:
             store.deregister(other.grip)
     assert claim(store, grip, 9, "default") == ["small1"]
+
+
+@pytest.mark.parametrize("event", [Retried(), Released()])
+def test_what_changes_nothing_in_a_job_leaves_it_the_units_that_are_kept_for_it(
+    store: Store, grip: Grip, clock: ManualClock, event: Event
+) -> None:
+    store.set_lock(Lock("x", ("0", "1")))
+    add(store, "a", "b", locks=("x",))
+    assert claim(store, grip) == ["a", "b"]
+    add(store, "big", locks=("x=2",))
+    add(store, "small0", "small1", locks=("x",))
+    end(store, grip, "a")
+    assert claim(store, grip) == ["small0"]
+    clock.forward(301)
+    assert store.change(["big"], event, "ann") == [store.get("big")]
+    assert store.notes(store.get("big"))
+    end(store, grip, "b")
+    assert claim(store, grip) == []
+    end(store, grip, "small0")
+    assert claim(store, grip) == ["big"]
 
 
 def test_what_was_held_leaves_nothing_behind(store: Store, grip: Grip) -> None:

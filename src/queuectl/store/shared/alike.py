@@ -19,6 +19,7 @@ FEW = 4
 
 LIFE = frozenset(rows.LIFE)
 _NAMES = Job._fields
+_UPDATED_AT = _NAMES.index("updated_at")
 DUE_BY = ("next_retry_at", "run_at")
 """The values that the time of being due follows from, in addition to the time of being enqueued."""
 
@@ -26,9 +27,13 @@ DUE_BY = ("next_retry_at", "run_at")
 def write_alike(session: Session, changed: Sequence[tuple[Job, Job]], now: float) -> None:
     """Replaces jobs, each (before, after), that this transaction has locked as they were before."""
     alike: dict[tuple[object, ...], list[tuple[Job, Job]]] = {}
+    same: list[int] = []
     for pair in changed:
         before, after = pair
         differs = tuple(map(is_not, before, after))  # an event leaves the other values as they are
+        if not any(differs[:_UPDATED_AT] + differs[_UPDATED_AT + 1 :]):
+            same.append(after.seq)
+            continue
         key = differs, tuple(compress(after, differs)), rows.is_ready(after, now)
         alike.setdefault(key, []).append(pair)
     is_once = len({before.seq for before, _ in changed}) == len(changed)
@@ -40,6 +45,9 @@ def write_alike(session: Session, changed: Sequence[tuple[Job, Job]], now: float
             rest += pairs
     if rest:
         session._write(rest, now)
+    if same:  # they stay in the line of their locks, and keep the units that are kept for them
+        text = f"UPDATE {{schema}}.jobs SET updated_at = ? WHERE seq {session._dialect.any_of}"
+        session._execute(text, [now, session._dialect.array(sorted(same))])
 
 
 def _write_all(session: Session, pairs: Sequence[tuple[Job, Job]], now: float) -> None:
