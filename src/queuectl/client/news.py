@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 
+from queuectl.client.gaps import Gaps
 from queuectl.client.waiting import REST, Patience, Say
 from queuectl.domain.errors import StoreLost, StoreUnavailable
 from queuectl.engine.dispatch.wakeup import wakeup_for
@@ -46,7 +48,9 @@ class Watching:
         self._patience = Patience(store, say)
         self._wakeup = wakeup_for(store)
         self._told: dict[tuple[str, int, int], float] = {}
-        self._begin(place or store.place())
+        self._gaps = Gaps(store)
+        self.place = place or store.place()
+        self._begin(self.place)
 
     def close(self) -> None:
         self._wakeup.close()
@@ -90,22 +94,26 @@ class Watching:
     def read(self) -> list[News] | None:
         """The news; None if there were too many, and some were skipped."""
         place = self._store.place()
+        later = list(islice(chain.from_iterable(self._gaps.filled(NEWS_MAX)), NEWS_MAX))
         found = self._store.news(self._looking_back(), NEWS_MAX)
-        kinds = Counter(each.key[0] for each in found)
+        kinds = Counter(each.key[0] for each in (*later, *found))
         if max(kinds.values(), default=0) >= NEWS_MAX:
             self._begin(place)
             return None
+        self._gaps.note(self.place, place, found)
         self.place = place
-        return self._new(found)
+        return sorted([*later, *self._new(found)], key=lambda each: each.at)
 
     def pages(self) -> Iterator[list[News]]:
         """All news, however many, in pages."""
         upto, after, most = self._store.place(), self._looking_back(), PAGE
+        yield from self._gaps.filled(PAGE)
         while True:
             found = self._store.news(after, most)
             new = [each for each in found if each.key not in self._told]
             self._told |= {each.key: upto.at for each in found if each.key[0] in ("start", "end")}
             before, after = after, _last(found, after)
+            self._gaps.note(before, after, found)
             self.place = self.place._replace(seq=after.seq, deed=after.deed)
             if new:
                 yield new
@@ -118,6 +126,7 @@ class Watching:
     def _begin(self, place: Place) -> None:
         self.place = place
         self._told.clear()
+        self._gaps.clear()
         found = self._store.news(self._looking_back(), NEWS_MAX)
         self._new([each for each in found if each.key[0] in ("start", "end") and each.at < place.at])
 

@@ -63,6 +63,13 @@ class HistoryStore(Protocol):
     def news(self, after: Place, limit: int) -> list[News]:
         """What happened after a place, by time, at most `limit` of each kind. Includes everything that runs now."""
 
+    def news_between(self, kind: str, first: int, last: int, limit: int) -> list[News]:
+        """The jobs added (`job`) or deeds (`deed`) with these numbers, the first `limit` of them."""
+
+    def horizon(self) -> tuple[int, int]:
+        """Numbers of transactions, which grow: all before the first have ended, none from the second on has begun to
+        write."""
+
     # --- people -----------------------------------------------------------------------------
 
     def tokens(self) -> list[Token]:

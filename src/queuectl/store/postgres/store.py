@@ -142,6 +142,11 @@ class PostgresStore(Recording, Inserting, Batches, History, Tokens, Alerts):
             self.fold_counts()
         return {(queue, JobState(state)): jobs for queue, state, jobs, _ in found if jobs > 0 and queue != HOOKS}
 
+    def horizon(self) -> tuple[int, int]:
+        text = "SELECT pg_snapshot_xmin(now)::text::bigint, pg_snapshot_xmax(now)::text::bigint "
+        ((first, last),) = self._select(f"{text} FROM pg_current_snapshot() AS now")
+        return first, last
+
     def _oldest_ready(self) -> list[tuple[str, float]]:
         return [(queue, at) for queue, at in self.read("oldest_ready") if queue != HOOKS]
 

@@ -161,25 +161,32 @@ class History(Counting):
         ]
         return sorted(found, key=lambda each: each.at)
 
-    def _added(self, after: Place, limit: int) -> Iterator[News]:
+    def news_between(self, kind: str, first: int, last: int, limit: int) -> list[News]:
+        from queuectl.store.past import Place
+
+        found = {"job": self._added, "deed": self._done}[kind]
+        return list(found(Place(first - 1, first - 1, 0.0), limit, last))
+
+    def _added(self, after: Place, limit: int, last: int = rows.ABOVE_ALL) -> Iterator[News]:
         from queuectl.store.past import News
 
         columns = "seq, id, queue, state, created_at, owner"
-        text = f"SELECT {columns} FROM {{schema}}.jobs WHERE seq > ? AND queue <> '{HOOKS}' ORDER BY seq LIMIT ?"
-        for seq, job, queue, state, at, owner in self._select(text, [after.seq, limit]):
+        which = f"seq > ? AND seq <= ? AND queue <> '{HOOKS}' ORDER BY seq LIMIT ?"
+        found = self._select(f"SELECT {columns} FROM {{schema}}.jobs WHERE {which}", [after.seq, last, limit])
+        for seq, job, queue, state, at, owner in found:
             yield News(
                 at=at, kind="enqueued", key=("job", seq, 0), job=job, queue=queue, state=JobState(state), who=owner
             )
 
-    def _done(self, after: Place, limit: int) -> Iterator[News]:
+    def _done(self, after: Place, limit: int, last: int = rows.ABOVE_ALL) -> Iterator[News]:
         from queuectl.store.past import News
 
         text = (
             "SELECT events.id, events.at, events.kind, events.who, events.detail, jobs.id, jobs.queue, jobs.state "
             "FROM {schema}.events LEFT JOIN {schema}.jobs ON jobs.seq = events.job "
-            "WHERE events.id > ? ORDER BY events.id LIMIT ?"
+            "WHERE events.id > ? AND events.id <= ? ORDER BY events.id LIMIT ?"
         )
-        for number, at, kind, who, detail, job, queue, state in self._select(text, [after.deed, limit]):
+        for number, at, kind, who, detail, job, queue, state in self._select(text, [after.deed, last, limit]):
             now = JobState(state) if state else None
             yield News(
                 at=at, kind=kind, key=("deed", number, 0), who=who, detail=detail, job=job, queue=queue, state=now
