@@ -11,7 +11,7 @@ import pytest
 
 from queuectl.domain.errors import Conflict, NotFound
 from queuectl.domain.job import Job, JobState, Spec
-from queuectl.domain.lifecycle import CancelRequested, Ended, Event, GivenBack, Lost, Released, Retried, Started
+from queuectl.domain.lifecycle import CancelRequested, Cause, Ended, Event, GivenBack, Lost, Released, Retried, Started
 from queuectl.domain.limits import Lock, Pause, Queue, Rate, numbered
 from queuectl.store.port import Store
 from queuectl.store.postgres.store import PostgresStore
@@ -655,6 +655,15 @@ def test_a_retry_never_expires(store: Store, grip: Grip, clock: ManualClock) -> 
     claim(store, grip, 0)
     store.change(["b"], Retried(), "ann")
     assert claim(store, grip) == ["b"]
+
+
+def test_what_was_stopped_after_its_start_expires_no_more(store: Store, grip: Grip, clock: ManualClock) -> None:
+    add(store, "a", start_by=NOON + 60)
+    claim(store, grip)
+    end(store, grip, "a", an_end(NOON, cause=Cause.STOP))
+    assert (store.get("a").state, store.get("a").start_by) == (JobState.PENDING, None)
+    clock.forward(60)
+    assert claim(store, grip) == ["a"]
 
 
 def test_what_has_expired_is_work_for_whoever_drains(store: Store, grip: Grip, clock: ManualClock) -> None:

@@ -284,3 +284,14 @@ def test_a_finished_successor_does_not_hide_the_job_that_runs(store: Store) -> N
     (refused,) = store.change(["b"], Retried(), "me")
     assert isinstance(refused, KeyTaken)
     assert enqueue(store, keyed("c")) == (running.id, Fate.LEFT_OUT)
+
+
+def test_what_replaces_a_job_that_has_run_expires_too(store: Store, clock: ManualClock) -> None:
+    grip = a_grip(store)
+    enqueue(store, keyed("a", start_by=NOON + 60))
+    finish(store, grip, claim_one(store, grip), exit_code=1)
+    assert enqueue(store, keyed("b", start_by=NOON + 90), Rule.REPLACE) == ("a", Fate.MERGED)
+    assert store.next_due() == NOON + 90
+    clock.forward(90)
+    assert store.claim(grip, HOST, 1, ()) == []
+    assert store.get("a").error == "expired: not started by 2027-01-15T08:01:30Z"

@@ -36,7 +36,7 @@ class ModelGates:
 
     def expired(self, job: Job, now: float) -> Job:
         """The job as a claim finds it."""
-        is_late = job.start_by is not None and job.start_by <= now and not job.starts
+        is_late = job.start_by is not None and job.start_by <= now
         return apply(job, Expired(why_expired(job)), now) if is_late and job.state is JobState.PENDING else job
 
     def claimable(self, jobs: Iterable[Job], due: Iterable[Job], limit: int, now: float) -> dict[int, str | None]:

@@ -487,7 +487,7 @@ class StoreAgainstModel(RuleBasedStateMachine):
         waiting = [known.job for known in self.known.values() if known.job.claimable]
         opens_at = self.stores[0].gates.reopens_at  # type: ignore[attr-defined]
         ends = [known.job for known in self.known.values() if known.job.state is JobState.PENDING]
-        expiries = [job.start_by for job in ends if job.start_by is not None and not job.starts]
+        expiries = [job.start_by for job in ends if job.start_by is not None]
         times = [*(job.due_at for job in waiting if job.due_at > self.now), *expiries, opens_at]
         later = min((at for at in times if at is not None), default=None)
         due = self.stores[0].next_due()

@@ -390,13 +390,31 @@ def test_retrying_a_finished_job_resets_it_and_keeps_its_history(state: JobState
         ({"start_by": LATER + 9}, LATER + 9),
         ({"start_by": LATER}, None),  # who retries it wants it to run, though it is late
         ({"start_by": LATER, "spec": Spec(expires=60.0)}, LATER + 60),
-        ({"start_by": LATER, "spec": Spec(expires=60.0), "starts": 1}, None),
     ],
 )
 def test_a_job_that_never_started_keeps_its_expiry_when_it_runs_again(
     state: JobState, fields: dict[str, Any], start_by: float | None
 ) -> None:
     assert apply(in_state(state, **fields), Retried(), LATER).start_by == start_by
+
+
+def test_a_job_that_has_started_once_never_expires() -> None:
+    expiring = {"start_by": LATER, "spec": Spec(expires=60.0)}
+    for state in FINISHED:
+        assert apply(in_state(state, starts=1, **expiring), Retried(), LATER).start_by is None
+    claimed = in_state(JobState.PROCESSING, started_at=None, **expiring)
+    running = in_state(JobState.PROCESSING, started_at=NOON, starts=1, **expiring)
+    assert [apply(job, GivenBack(), LATER).start_by for job in (claimed, running)] == [LATER, None]
+    assert [apply(job, Lost(max_lost=3), LATER).start_by for job in (claimed, running)] == [LATER, None]
+    assert apply(claimed, an_end(cause=Cause.STOP), LATER).start_by is None
+
+
+def test_a_job_that_is_replaced_expires_by_its_new_time_though_it_has_run() -> None:
+    failed = in_state(JobState.FAILED, starts=1, attempts=1, next_retry_at=LATER, start_by=NOON)
+    replaced = apply(failed, Replaced(a_job(start_by=LATER)), NOON)
+    assert (replaced.state, replaced.start_by) == (JobState.PENDING, LATER)
+    assert apply(replaced, Retried(), NOON).start_by == LATER
+    assert apply(replaced, Retried(), LATER).start_by is None
 
 
 def test_an_expiry_moves_with_a_job_that_is_brought_forward() -> None:

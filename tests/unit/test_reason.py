@@ -45,7 +45,7 @@ class Facts(Listing):
         (in_state(JobState.BLOCKED, unmet=1234), "blocked", "waits for job a (running) and 1,233 more"),
         (a_job(start_by=NOON, held=True), "expired", "expired: not started by 2027-01-15T08:00:00Z"),
         (a_job(start_by=NOON, spec=Spec(expires=600.0)), "expired", "expired: not started within 10m"),
-        (a_job(start_by=NOON, starts=1, held=True), "held", "held"),
+        (in_state(JobState.FAILED, start_by=NOON, held=True), "held", "held"),
     ],
 )
 def test_a_job_explains_itself_where_it_can(job: Job, code: str | None, words: str | None) -> None:

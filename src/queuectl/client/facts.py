@@ -63,7 +63,7 @@ def _facts(job: Job, now: float) -> Iterator[tuple[str, str] | tuple[str, str, f
     yield "created", f"({ago(now - job.created_at)})" + (f" by {job.owner}" if job.owner else ""), job.created_at
     if job.run_at > job.created_at + 0.001:
         yield "not before", "", job.run_at
-    if job.start_by and not job.starts and not job.finished:
+    if job.start_by and job.state in (JobState.BLOCKED, JobState.PENDING):
         yield "start by", "(else it is cancelled)", job.start_by
     if job.next_retry_at:
         yield "next retry", f"(in {short(max(0.0, job.next_retry_at - now))})", job.next_retry_at

@@ -99,13 +99,13 @@ class Job(NamedTuple):
     and `lost_in_row` the latest of these without another end in between. `starts` counts all starts. `lease` is the
     fencing token: it grows with each claim and is never reset. `worker` is the id of the supervisor that has the claim.
     `locks` are spelled `NAME` or `NAME=N`, by name; `units` is a JSON object of the variables that tell its command
-    which units it holds, as of the latest claim. A job that has not started by `start_by` is cancelled. `unique_key` is
-    held until the job has finished, and at least until `unique_until`. `place` is the time by which it stands in line,
-    once somebody has moved it there. `depends_on` is spelled as domain/dependency.py says; `unmet` of them are open or
-    cannot hold. While there are any, the job is blocked, or one that cannot hold has cancelled it. `progress` is what
-    its command says of itself, `result` the JSON that its latest execution left. If that
-    failed, `last_line` is of its output, and `fault` is the same for failures that are alike (domain/fault.py).
-    `schedule` names what added it, for the time `scheduled_at`.
+    which units it holds, as of the latest claim. A job that has not started by `start_by` is cancelled; one that has
+    is given back without it. `unique_key` is held until the job has finished, and at least until `unique_until`.
+    `place` is the time by which it stands in line, once somebody has moved it there. `depends_on` is spelled as
+    domain/dependency.py says; `unmet` of them are open or cannot hold. While there are any, the job is blocked, or
+    one that cannot hold has cancelled it. `progress` is what its command says of itself, `result` the JSON that its
+    latest execution left. If that failed, `last_line` is of its output, and `fault` is the same for failures that are
+    alike (domain/fault.py). `schedule` names what added it, for the time `scheduled_at`.
     """
 
     id: str

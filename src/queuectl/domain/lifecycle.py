@@ -179,7 +179,7 @@ def _changes(job: Job, event: Event, now: float) -> Changes:
         case Stuck():
             return {"error": event.error}
         case GivenBack():
-            return _returned(job, now)
+            return _returned(job, now, started=job.started_at is not None)
         case Lost():
             return _lost(job, event, now)
         case LossTakenBack():
@@ -214,7 +214,7 @@ def _ended(job: Job, event: Ended) -> Changes:
     how = outcome(event)
     if how is Outcome.STOPPED:
         told: Changes = {"error": None} if event.error else {}  # `Stuck` had set it, and now the execution has ended
-        return {**counted, **told, **_returned(job, event.finished_at)}
+        return {**counted, **told, **_returned(job, event.finished_at, started=True)}
     ended: Changes = {
         **counted, "started_at": event.started_at, "finished_at": event.finished_at, "exit_code": event.exit_code,
         "signal": event.signal, "error": event.error, "cpu_time": event.cpu_time, "max_rss": event.max_rss,
@@ -252,26 +252,27 @@ def _why_failed(job: Job, error: str, last_line: str | None) -> Changes:
     return {"error": error, "last_line": last_line, "fault": fault(job.queue, command, error, last_line)}
 
 
-def _returned(job: Job, now: float) -> Changes:
-    """Changes for a returned claim: due at once, in the state before the claim; a requested cancel now takes effect."""
+def _returned(job: Job, now: float, started: bool) -> Changes:
+    """Changes for a returned claim: due at once, in the state before the claim; a requested cancel now takes effect. A
+    job that had started has done so in time."""
     if job.cancel_requested:
         return {**PUT_DOWN, "state": CANCELLED, "error": "cancelled", "finished_at": now}
     back = {**PUT_DOWN, "started_at": None, "finished_at": None}
     if job.attempts:
         return {**back, "state": FAILED, "next_retry_at": now}
-    return {**back, "state": PENDING}
+    return {**back, "state": PENDING, **({"start_by": None} if started else {})}
 
 
 def _lost(job: Job, event: Lost, now: float) -> Changes:
     if job.started_at is None:
-        return _returned(job, now)
+        return _returned(job, now, started=False)
     lost, in_row, machines_max = job.lost + 1, job.lost_in_row, event.max_lost * LOST_WITH_MACHINE
     if not event.with_machine:
         in_row += 1
     is_suspect = lost >= machines_max if event.with_machine else in_row >= event.max_lost
     counted: Changes = {"lost": lost, "lost_in_row": in_row}
     if not is_suspect or job.cancel_requested:
-        return {**counted, **_returned(job, now)}
+        return {**counted, **_returned(job, now, started=True)}
     error = f"lost {in_row} workers in a row while it ran (max_lost {event.max_lost})"
     if event.with_machine:
         error = f"lost {lost} times with the machine it ran on ({machines_max} are too many)"
@@ -286,13 +287,12 @@ def _retried(job: Job, now: float) -> Changes:
         sooner = {"run_at": now} if job.run_at > now else {}
         is_late = job.start_by is not None and job.start_by <= now
         return {**sooner, "start_by": _start_by(job, now)} if sooner or is_late else {}
-    return {**PUT_DOWN, **NEVER_RUN, "run_at": now, "start_by": _start_by(job, now), "unmet": 0, "state": PENDING}
+    start_by = None if job.starts else _start_by(job, now)
+    return {**PUT_DOWN, **NEVER_RUN, "run_at": now, "start_by": start_by, "unmet": 0, "state": PENDING}
 
 
 def _start_by(job: Job, now: float) -> float | None:
-    """By when a job has to start that a person runs again. Only one that has never started has to."""
-    if job.starts:
-        return None
+    """By when a job has to start that is due from now on, and that somebody wants to run even if it is late."""
     if job.spec.expires is not None:
         return now + job.spec.expires
     return None if job.start_by is None or job.start_by <= now else job.start_by

@@ -32,7 +32,7 @@ from queuectl.wire.jobs import why_expired
 if TYPE_CHECKING:
     from queuectl.store.shared.limits import Limits
 
-HAS_EXPIRED = "start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= ?"
+HAS_EXPIRED = "start_by IS NOT NULL AND state IN ('blocked', 'pending') AND start_by <= ?"
 EXPIRED_AT_ONCE = 1000
 PARKED_AT_ONCE = 1000
 """A claim parks and expires no more, so that it stays short."""

@@ -46,7 +46,7 @@ SELECT EXISTS (
     EXISTS (SELECT 1 FROM {schema}.lock_lines WHERE open = 1),
     EXISTS (
         SELECT 1 FROM {schema}.jobs
-        WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= %(now)s
+        WHERE start_by IS NOT NULL AND state IN ('blocked', 'pending') AND start_by <= %(now)s
     ),
     EXISTS (SELECT 1 FROM {schema}.jobs WHERE ready AND (locks IS NOT NULL OR start_by IS NOT NULL)),
     EXISTS (SELECT 1 FROM {schema}.settlements), EXISTS (SELECT 1 FROM {schema}.edges WHERE verdict IS NULL),
@@ -59,8 +59,8 @@ SELECT EXISTS (
 -- The jobs to be claimed next, over all the given queues, in the order of claiming, with what gates ask of them.
 SELECT job.* FROM unnest(%(queues)s::text[]) AS served (queue) CROSS JOIN LATERAL (
     SELECT seq, priority, due_at, lost_in_row >= %(losses)s, state, queue, locks,
-           starts = 0 AND start_by IS NOT NULL, false FROM {schema}.jobs
-    WHERE ready AND jobs.queue = served.queue AND (start_by IS NULL OR start_by > %(now)s OR starts > 0)
+           state = 'pending' AND start_by IS NOT NULL, false FROM {schema}.jobs
+    WHERE ready AND jobs.queue = served.queue AND (start_by IS NULL OR start_by > %(now)s OR state = 'failed')
     ORDER BY priority DESC, due_at, seq LIMIT %(limit)s
 ) AS job
 ORDER BY job.priority DESC, job.due_at, job.seq LIMIT %(limit)s;
@@ -80,9 +80,9 @@ SELECT queue FROM waiting WHERE queue IS NOT NULL;
 -- The first jobs of some queues in a line.
 SELECT job.* FROM unnest(%(queues)s::text[]) AS served (queue) CROSS JOIN LATERAL (
     SELECT seq, priority, due_at, lost_in_row >= %(losses)s, state, queue, locks,
-           starts = 0 AND start_by IS NOT NULL, true FROM {schema}.jobs
+           state = 'pending' AND start_by IS NOT NULL, true FROM {schema}.jobs
     WHERE ready IS NULL AND locks = %(locks)s AND jobs.queue = served.queue
-      AND (start_by IS NULL OR start_by > %(now)s OR starts > 0)
+      AND (start_by IS NULL OR start_by > %(now)s OR state = 'failed')
     ORDER BY priority DESC, due_at, seq LIMIT %(limit)s
 ) AS job
 ORDER BY job.priority DESC, job.due_at, job.seq LIMIT %(limit)s;
@@ -155,7 +155,7 @@ RETURNING taken.due_at, taken.state, {job_columns};
 SELECT least(
     (SELECT min(due_at) FROM {schema}.jobs WHERE NOT ready AND NOT held AND state IN ('pending', 'failed')),
     (SELECT min(start_by) FROM {schema}.jobs
-     WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending'))
+     WHERE start_by IS NOT NULL AND state IN ('blocked', 'pending'))
 );
 
 -- name: due_in_order
@@ -186,7 +186,7 @@ SELECT EXISTS (SELECT 1 FROM {schema}.jobs WHERE ready) OR EXISTS (
     WHERE NOT ready AND NOT held AND state IN ('pending', 'failed') AND due_at <= %(now)s
 ) OR EXISTS (
     SELECT 1 FROM {schema}.jobs
-    WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= %(now)s
+    WHERE start_by IS NOT NULL AND state IN ('blocked', 'pending') AND start_by <= %(now)s
 ) OR EXISTS (SELECT 1 FROM {schema}.lock_lines WHERE open = 1) OR EXISTS (SELECT 1 FROM {schema}.settlements);
 
 -- name: outlook
@@ -437,7 +437,7 @@ SELECT EXISTS (
       )
 ) OR EXISTS (SELECT 1 FROM {schema}.settlements) OR EXISTS (SELECT 1 FROM {schema}.run_ends) OR EXISTS (
     SELECT 1 FROM {schema}.jobs
-    WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= %(now)s
+    WHERE start_by IS NOT NULL AND state IN ('blocked', 'pending') AND start_by <= %(now)s
 );
 
 -- name: register

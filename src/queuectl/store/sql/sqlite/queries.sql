@@ -21,9 +21,9 @@ SELECT queue FROM found WHERE queue IS NOT NULL;
 
 -- name: claim_candidates
 -- The first claimable jobs of one queue, in the order of claiming.
-SELECT seq, priority, due_at, lost_in_row >= :losses, state, queue, locks, starts = 0 AND start_by IS NOT NULL, 0
+SELECT seq, priority, due_at, lost_in_row >= :losses, state, queue, locks, state = 'pending' AND start_by IS NOT NULL, 0
 FROM jobs INDEXED BY jobs_ready
-WHERE ready = 1 AND queue = :queue AND (start_by IS NULL OR start_by > :now OR starts > 0)
+WHERE ready = 1 AND queue = :queue AND (start_by IS NULL OR start_by > :now OR state = 'failed')
 ORDER BY priority DESC, due_at, seq LIMIT +:limit;
 
 -- name: parked_queues
@@ -38,9 +38,9 @@ SELECT queue FROM found WHERE queue IS NOT NULL;
 
 -- name: parked_candidates
 -- The first jobs of one queue in a line.
-SELECT seq, priority, due_at, lost_in_row >= :losses, state, queue, locks, starts = 0 AND start_by IS NOT NULL, 1
+SELECT seq, priority, due_at, lost_in_row >= :losses, state, queue, locks, state = 'pending' AND start_by IS NOT NULL, 1
 FROM jobs INDEXED BY jobs_parked
-WHERE ready = 2 AND locks = :locks AND queue = :queue AND (start_by IS NULL OR start_by > :now OR starts > 0)
+WHERE ready = 2 AND locks = :locks AND queue = :queue AND (start_by IS NULL OR start_by > :now OR state = 'failed')
 ORDER BY priority DESC, due_at, seq LIMIT +:limit;
 
 -- name: look
@@ -50,8 +50,8 @@ SELECT EXISTS (
     ), EXISTS (SELECT 1 FROM lock_lines),
     EXISTS (SELECT 1 FROM lock_lines INDEXED BY lock_lines_open WHERE open = 1),
     EXISTS (
-        SELECT 1 FROM jobs INDEXED BY jobs_expiring
-        WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= :now
+        SELECT 1 FROM jobs INDEXED BY jobs_starting_by
+        WHERE start_by IS NOT NULL AND state IN ('blocked', 'pending') AND start_by <= :now
     ), EXISTS (SELECT 1 FROM settlements), EXISTS (SELECT 1 FROM edges INDEXED BY edges_open WHERE verdict IS NULL), EXISTS (
         SELECT 1 FROM jobs INDEXED BY jobs_due
         WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed') AND due_at <= :now
@@ -78,8 +78,8 @@ SELECT min(at) FROM (
     SELECT min(due_at) AS at FROM jobs INDEXED BY jobs_due
     WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed')
     UNION ALL
-    SELECT min(start_by) FROM jobs INDEXED BY jobs_expiring
-    WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending')
+    SELECT min(start_by) FROM jobs INDEXED BY jobs_starting_by
+    WHERE start_by IS NOT NULL AND state IN ('blocked', 'pending')
 );
 
 -- name: has_claimable
@@ -88,8 +88,8 @@ SELECT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_ready WHERE ready = 1) OR EXIS
     SELECT 1 FROM jobs INDEXED BY jobs_due
     WHERE ready = 0 AND held = 0 AND state IN ('pending', 'failed') AND due_at <= :now
 ) OR EXISTS (
-    SELECT 1 FROM jobs INDEXED BY jobs_expiring
-    WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= :now
+    SELECT 1 FROM jobs INDEXED BY jobs_starting_by
+    WHERE start_by IS NOT NULL AND state IN ('blocked', 'pending') AND start_by <= :now
 ) OR EXISTS (SELECT 1 FROM lock_lines INDEXED BY lock_lines_open WHERE open = 1) OR EXISTS (SELECT 1 FROM settlements);
 
 -- name: has_hooks
@@ -242,8 +242,8 @@ SELECT EXISTS (
     AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
     AND queue NOT IN (SELECT name FROM closed)
 ) OR EXISTS (SELECT 1 FROM settlements) OR EXISTS (SELECT 1 FROM run_ends) OR EXISTS (
-    SELECT 1 FROM jobs INDEXED BY jobs_expiring
-    WHERE start_by IS NOT NULL AND starts = 0 AND state IN ('blocked', 'pending') AND start_by <= :now
+    SELECT 1 FROM jobs INDEXED BY jobs_starting_by
+    WHERE start_by IS NOT NULL AND state IN ('blocked', 'pending') AND start_by <= :now
 ) OR EXISTS (
     SELECT 1 FROM jobs INDEXED BY jobs_parked
     WHERE ready = 2 AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
