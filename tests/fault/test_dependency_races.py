@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from threading import Barrier, Thread
 
 import psycopg
 import pytest
 
-from queuectl.domain.job import JobState, Spec
-from queuectl.domain.lifecycle import begun
+from queuectl.domain.errors import StoreBusy
+from queuectl.domain.job import Job, JobState, Spec
+from queuectl.domain.lifecycle import Retried, begun
 from queuectl.domain.selector import Selector
 from queuectl.store.postgres.address import parse_address
 from queuectl.store.postgres.store import PostgresStore
@@ -216,6 +217,33 @@ def test_a_person_who_cancels_a_dependent_does_not_stop_the_end_of_its_job(
     both.wait()
     holder.join()
     assert [job.id for job in store.claim(grip, HOST, 1, ())] == ["b"]
+
+
+def test_a_hook_is_added_though_somebody_removes_the_one_before_it(
+    store: PostgresStore, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a worker could not record the end of a job."""
+    store.insert([a_job("a", at=store.now(), spec=Spec(on_failure="tell", max_retries=1, backoff_initial=0.0))])
+    grip, insert = a_grip(store), store.insert
+
+    def fail() -> None:
+        (job,) = [job for job in store.claim(grip, HOST, 2, ()) if job.id == "a"]
+        store.record(grip, [Change(job, an_end(store.now(), exit_code=1))])
+
+    fail()
+    with closing(PostgresStore(url, tmp_path)) as other:
+        other.wait_at_most(0.1)
+        (hook,) = other.find(Selector(hooks=True))
+
+        def insert_late(jobs: Iterable[Job]) -> dict[str, Job]:
+            with suppress(StoreBusy):
+                other.delete([hook.id])
+            return insert(jobs)
+
+        monkeypatch.setattr(store, "insert", insert_late)
+        store.change(["a"], Retried(), "ada")
+        fail()
+    assert store.count(Selector(hooks=True)) == 2
 
 
 def test_a_dependent_in_somebodys_hands_is_freed_soon_after_whatever_the_clock_says(

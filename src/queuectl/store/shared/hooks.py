@@ -47,6 +47,9 @@ def insert_hooks(store: Any, told: Sequence[Told]) -> None:
     """Adds hooks. Each waits for an earlier one that tells the same one of the same, whatever becomes of that."""
     any_of, array = store._dialect.any_of, store._dialect.array
     text = f"SELECT tells, id FROM {{schema}}.jobs WHERE tells {any_of} AND state {rows.UNFINISHED} ORDER BY seq"
+    text += (
+        f" {store._dialect.kept} SKIP LOCKED" if store._dialect.kept else ""
+    )  # nobody removes it, or it is not minded
     last: dict[str, str] = dict(store._select(text, [array(sorted({of for *_, of in told}))]))
     added: dict[str, Told] = {}
     for hook, given, of in told:
