@@ -405,6 +405,18 @@ def test_a_job_that_is_new_in_a_batch_or_leaves_one_decides_about_those_that_wai
     assert both.client.job(f"joined-{by}").state is JobState.BLOCKED
 
 
+@pytest.mark.parametrize("by", ["by_client", "by_sql"])
+@pytest.mark.parametrize("rule", ["ignore", "error", "replace"])
+def test_a_job_that_has_expired_has_its_key_no_more_for_either(both: Both, by: str, rule: str) -> None:
+    keys = {"command": "true", "unique_key": f"{by}-{rule}", **SAME_PLACE}
+    both.by_client({**keys, "id": f"late-{by}-{rule}", "start_by": "2020-01-01T00:00:00Z"})
+    new = getattr(both, by)({**keys, "id": f"new-{by}-{rule}", "on_conflict": rule})
+    assert new["id"] == f"new-{by}-{rule}"
+    left_out = both.by_sql({**keys, "start_by": "2020-01-01T00:00:00Z", "on_conflict": "ignore"})
+    assert not isinstance(left_out, QueuectlError)
+    assert left_out["id"] == new["id"]
+
+
 def test_a_taken_key_means_the_same_to_both(both: Both) -> None:
     def enqueued(by: Any, **keys: Any) -> Any:
         found = by({"command": "true", "unique_key": "shared", **SAME_PLACE, **keys})

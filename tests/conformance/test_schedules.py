@@ -183,6 +183,19 @@ def test_overlap_goes_by_what_has_not_ended(store: Store, clock: ManualClock) ->
     assert reasons(store, "skip")[-1] == (4, 1, None)
 
 
+def test_an_earlier_job_that_has_expired_is_in_nobodys_way(store: Store, clock: ManualClock) -> None:
+    """Though no worker has cancelled it yet, as when there was none for long."""
+    policies = [policy.value for policy in Overlap]
+    for policy in policies:
+        add(store, policy, overlap=policy, job={"command": "true", "expires": "30s"})
+    clock.forward(60)
+    fire(store)
+    clock.forward(60)
+    fire(store)
+    assert [reasons(store, policy)[-1] for policy in policies] == [(2, 1, None)] * len(policies)
+    assert all(not job.depends_on for job in store.find(ALL_JOBS))
+
+
 def test_one_waits_for_an_earlier_job_over_all_its_retries(store: Store, clock: ManualClock) -> None:
     job = {"command": "false", "max_retries": 1, "backoff_initial": 200}
     for policy in Overlap:

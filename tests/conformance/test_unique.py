@@ -295,3 +295,27 @@ def test_what_replaces_a_job_that_has_run_expires_too(store: Store, clock: Manua
     clock.forward(90)
     assert store.claim(grip, HOST, 1, ()) == []
     assert store.get("a").error == "expired: not started by 2027-01-15T08:01:30Z"
+
+
+def test_a_job_that_has_expired_holds_its_key_no_more(store: Store, clock: ManualClock) -> None:
+    """Though no worker has cancelled it yet."""
+    enqueue(store, keyed("a", start_by=NOON + 60))
+    assert enqueue(store, keyed("b"), IGNORE) == ("a", Fate.LEFT_OUT)
+    clock.forward(60)
+    assert enqueue(store, keyed("b", at=NOON + 60), ERROR) == ("b", Fate.ADDED)
+    for refused in (
+        *store.change(["a"], Retried(), "ann"),
+        *store.edit(["a"], lambda _: ({"start_by": None}, "x"), "ann"),
+    ):
+        assert isinstance(refused, KeyTaken)
+    assert not isinstance(store.change(["a"], Held(), "ann")[0], KeyTaken)
+    assert store.claim(a_grip(store), HOST, 9, ())[0].id == "b"
+    assert store.get("a").state is JobState.CANCELLED
+
+
+def test_a_job_that_has_expired_can_be_retried_while_nobody_else_has_its_key(store: Store, clock: ManualClock) -> None:
+    enqueue(store, keyed("a", start_by=NOON + 60))
+    clock.forward(60)
+    store.change(["a"], Retried(), "ann")
+    assert enqueue(store, keyed("b", at=NOON + 60), IGNORE) == ("a", Fate.LEFT_OUT)
+    assert claim_one(store, a_grip(store)).id == "a"

@@ -181,6 +181,14 @@ class Job(NamedTuple):
         """Whether only a person can make it run again."""
         return self.state in FINISHED
 
+    def has_expired(self, now: float) -> bool:
+        """Whether it has not started in time, and waits for a worker to cancel it."""
+        waits = self.state in (JobState.BLOCKED, JobState.PENDING)
+        return waits and self.start_by is not None and self.start_by <= now
+
+    def is_over(self, now: float) -> bool:
+        return self.finished or self.has_expired(now)
+
     @property
     def duration(self) -> float | None:
         """Seconds that the latest execution took; None while or before it runs."""

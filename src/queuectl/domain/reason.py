@@ -137,7 +137,7 @@ def closed_gates(job: Job, now: float, facts: Facts, form: Format) -> Iterator[G
         if job.cancel_requested:
             yield Gate(Code.CANCELLING, "being cancelled")
         return
-    if job.start_by is not None and job.start_by <= now and job.state is not JobState.FAILED:
+    if job.has_expired(now):
         yield Gate(Code.EXPIRED, form.expiry(job))
         return
     if job.held:

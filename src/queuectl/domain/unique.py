@@ -1,7 +1,7 @@
 """Unique jobs: who holds a key, and what becomes of a new job whose key somebody holds.
 
-A key is held until its job has finished and the job's `unique_for` has passed since it was enqueued. While a job runs,
-at most one successor with the same key waits for its end, and holds the key from then on.
+A key is held until its job has finished, or can start no more, and the job's `unique_for` has passed since it was
+enqueued. While a job runs, at most one successor with the same key waits for its end, and holds the key from then on.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ ADDED = (Fate.ADDED, Fate.NEXT)
 
 def holds(job: Job, now: float) -> bool:
     """Whether a job keeps others from taking its key."""
-    return not job.finished or (job.unique_until is not None and now < job.unique_until)
+    return not job.is_over(now) or (job.unique_until is not None and now < job.unique_until)
 
 
 def fate(holder: Job | None, rule: Rule) -> Fate:

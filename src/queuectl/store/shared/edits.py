@@ -46,12 +46,14 @@ class Edits(Jobs):
         now = self.now()
         changed: list[tuple[Job, Job]] = []
         told: list[tuple[object, ...]] = []
+        regained: dict[str, Job] = {}
 
         def one(job: Job) -> Job:
             values, detail = edited(job)
             after = apply(job, Edited(values), now)
             if not detail:
                 return job
+            self._take_key_again(job, after, regained, now)
             changed.append((job, after))
             told.append((now, job.seq, Edited.__name__, who, detail))
             return after

@@ -81,8 +81,7 @@ class Jobs(Limits):
             if only_dead:
                 _refuse_living(job)
             after = apply(job, event, now)
-            if job.finished and not after.finished and job.unique_key is not None:
-                self._take_key_again(after, regained, now)
+            self._take_key_again(job, after, regained, now)
             changed.append((job, after))
             return after
 
@@ -130,10 +129,12 @@ class Jobs(Limits):
             self._counted.subtract((job.queue, job.state.value) for job in deleted)
         return results
 
-    def _take_key_again(self, job: Job, again: dict[str, Job], now: float) -> None:
-        from queuectl.store.shared.unique import take_again
+    def _take_key_again(self, job: Job, after: Job, again: dict[str, Job], now: float) -> None:
+        """Raises `Conflict` if a job can run again whose unique key another one has taken meanwhile."""
+        if job.unique_key is not None and job.is_over(now) and not after.is_over(now):
+            from queuectl.store.shared.unique import take_again
 
-        take_again(self, job, again, now)
+            take_again(self, after, again, now)
 
     def _forget_keys(self, job_ids: Sequence[str]) -> None:
         """These jobs are being removed."""

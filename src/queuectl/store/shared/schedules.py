@@ -21,6 +21,8 @@ KEPT = (
     "next_at", "last", "idle", "alert", "ping", "expect_within", "streak", "judged", "tell_at",
 )  # fmt: skip
 _COLUMNS = ", ".join(KEPT)
+STILL_IN_THE_WAY = f"state {UNFINISHED} AND (start_by IS NULL OR start_by > ? OR state IN ('processing', 'failed'))"
+"""The condition of jobs that have not ended, but for those that have expired and wait to be cancelled."""
 FORGET_EACH = 16
 """One in so many fires has old lines forgotten. Which ones must not go by the time: most rules prefer some seconds."""
 KEPT_S = 4 * 3600.0
@@ -153,8 +155,8 @@ class Schedules(Limits):
         return {job_id for (job_id,) in self._select(text, [self._dialect.array(ids)])}
 
     def unfinished_of(self, names: Sequence[str]) -> dict[str, dict[str, Earlier]]:
-        which = f"schedule {self._dialect.any_of} AND state {UNFINISHED} ORDER BY seq"
-        return self._earlier(names, which, [self._dialect.array(list(names))])
+        which = f"schedule {self._dialect.any_of} AND {STILL_IN_THE_WAY} ORDER BY seq"
+        return self._earlier(names, which, [self._dialect.array(list(names)), self.now()])
 
     def _earlier(self, names: Sequence[str], which: str, values: Sequence[object]) -> dict[str, dict[str, Earlier]]:
         from queuectl.domain.scheduled import Earlier
@@ -177,8 +179,8 @@ class Schedules(Limits):
             f"UNION SELECT seq FROM {{schema}}.jobs WHERE id {any_of} AND state {WAITING}"
         )
         seqs = [seq for (seq,) in self._select(text, [array(list(names)), array(holders)])]
-        which = f"seq {any_of} AND state {UNFINISHED} ORDER BY seq {self._dialect.locked}"
-        found = self._earlier(names, which, [array(seqs)])
+        which = f"seq {any_of} AND {STILL_IN_THE_WAY} ORDER BY seq {self._dialect.locked}"
+        found = self._earlier(names, which, [array(seqs), self.now()])
         self._have_patience(None)
         return found
 

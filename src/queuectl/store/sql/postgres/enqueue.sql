@@ -917,7 +917,8 @@ BEGIN
         CONTINUE WHEN NOT FOUND;
         SELECT jobs.* INTO holder FROM {schema}.jobs
         WHERE id IN (held.job, held.before) AND unique_key = wanted
-            AND (state NOT IN ('completed', 'dead', 'cancelled') OR unique_until > now)
+            AND (unique_until > now OR state NOT IN ('completed', 'dead', 'cancelled')
+                AND NOT coalesce(state IN ('blocked', 'pending') AND start_by <= now, false))  -- a worker will cancel it
         ORDER BY state IN ('completed', 'dead', 'cancelled'), id = held.job DESC LIMIT 1;
         IF FOUND AND locked AND holder.state IN ('pending', 'blocked', 'failed') THEN  -- it may be changed
             SELECT * INTO holder FROM {schema}.jobs WHERE seq = holder.seq AND state = holder.state FOR UPDATE;
