@@ -199,3 +199,27 @@ def test_the_first_jobs_of_a_store_that_mind_gates_keep_nobody_from_adding_other
         store._select("SELECT 1")
         other.insert([a_job("c", at=store.now(), locks=("x",))])
     assert [job.id for job in other.claim(a_grip(other), HOST, 2, ())] == ["a"]
+
+
+def test_a_call_of_the_sql_function_takes_keys_before_batches(
+    stores: tuple[PostgresStore, PostgresStore], postgres_server: str
+) -> None:
+    store, other = stores
+    store.insert([job for job, _ in store.admit([Arrival(a_job("a", at=store.now(), unique_key="k", held=True))])])
+    store.insert([a_job("there", at=store.now(), batch="b")])
+    store.set_batch("b", 1, None)
+    keyed = {"command": "true", "unique_key": "k", "on_conflict": "replace", "batch": "b", "at_most": 2}
+    pid = other._line.open().info.backend_pid
+    calling = Thread(target=other._select, args=("SELECT {schema}.enqueue(?)", [json.dumps(keyed)]))
+    with psycopg.connect(postgres_server, autocommit=True) as db:
+
+        def waits() -> bool:
+            return db.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", [pid]).fetchone() == (True,)
+
+        with store.transaction():
+            store._select("SELECT 1 FROM {schema}.unique_keys WHERE key = 'k' FOR UPDATE")
+            calling.start()
+            until(waits, "the call to wait")
+            store.set_batch("b", 3, None)
+    calling.join()
+    assert (store.at_most("b"), store.get("a").batch) == (2, "b")

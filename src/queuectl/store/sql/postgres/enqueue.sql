@@ -454,11 +454,14 @@ BEGIN
     RETURN rtrim(said, '%')::integer || CASE WHEN right(said, 1) = '%' THEN '%' ELSE '' END;
 END $$;
 
--- Keeps what is set for a batch. See store/shared/batches.py. Two transactions that set the same do not wait for each
--- other.
+-- Keeps what is set for a batch, if anything is: last, once all else is locked. See store/shared/batches.py. Two
+-- transactions that set the same do not wait for each other.
 CREATE OR REPLACE FUNCTION {schema}.enqueue_set_batch(batch_name text, most integer, fails text) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
+    IF most IS NULL AND fails IS NULL THEN
+        RETURN;
+    END IF;
     PERFORM 1 FROM {schema}.batches WHERE name = batch_name AND (most IS NULL OR at_most = most)
         AND (fails IS NULL OR max_fails = fails) FOR KEY SHARE;
     IF FOUND THEN
@@ -994,7 +997,7 @@ DECLARE
     kept jsonb := '{}'; key text; usual jsonb; spec_number bigint; new_seq bigint;
     edges jsonb := '[]'; first_state text := 'pending';
     rule text := {schema}.enqueue_value('on_conflict', keys -> 'on_conflict')::jsonb #>> '{}';
-    holder {schema}.jobs;
+    holder {schema}.jobs; most integer; fails text;
 BEGIN
     IF EXISTS (SELECT 1 FROM jsonb_array_elements_text({schema}.enqueue_rules() -> 'guarded') AS guarded
                WHERE keys -> guarded NOT IN ('[]', 'null')) THEN
@@ -1004,15 +1007,14 @@ BEGIN
         kept := kept || jsonb_build_object(
             key, coalesce(nullif({schema}.enqueue_value(key, keys -> key), '[]')::jsonb, usual));
     END LOOP;
-    IF keys ?| '{at_most,max_fails}' THEN
-        PERFORM {schema}.enqueue_set_batch(kept ->> 'batch',
-            {schema}.enqueue_value('at_most', keys -> 'at_most')::integer,
-            {schema}.enqueue_value('max_fails', keys -> 'max_fails')::jsonb #>> '{}');
-    END IF;
+    most := {schema}.enqueue_value('at_most', keys -> 'at_most')::integer;
+    fails := {schema}.enqueue_value('max_fails', keys -> 'max_fails')::jsonb #>> '{}';
     IF kept ->> 'batch' IS NOT NULL THEN  -- whoever limits it from now on looks again once this transaction is over
         PERFORM pg_advisory_xact_lock_shared({schema}.enqueue_batch_key(kept ->> 'batch', 'batches joined'));
     END IF;
-    IF EXISTS (SELECT 1 FROM {schema}.batches WHERE name = kept ->> 'batch' AND at_most IS NOT NULL) THEN
+    IF most IS NOT NULL
+        OR EXISTS (SELECT 1 FROM {schema}.batches WHERE name = kept ->> 'batch' AND at_most IS NOT NULL)
+    THEN
         kept := kept || jsonb_build_object(
             'locks', {schema}.enqueue_with_lock(kept -> 'locks', 'batch:' || (kept ->> 'batch')));
     END IF;
@@ -1027,6 +1029,7 @@ BEGIN
             CASE WHEN keys ? 'id' THEN 'job ' || new_id ELSE 'the job' END, kept -> 'locks');
     END IF;
     IF rule = 'ignore' AND EXISTS (SELECT 1 FROM {schema}.jobs WHERE id = new_id) THEN
+        PERFORM {schema}.enqueue_set_batch(kept ->> 'batch', most, fails);
         RETURN new_id;
     END IF;
     IF keys ? 'unique_key' THEN
@@ -1043,6 +1046,7 @@ BEGIN
     ELSIF holder.id IS NOT NULL AND (
         rule IS DISTINCT FROM 'replace' OR holder.state IN ('completed', 'dead', 'cancelled'))
     THEN
+        PERFORM {schema}.enqueue_set_batch(kept ->> 'batch', most, fails);
         RETURN holder.id;
     ELSIF holder.state = 'processing' THEN  -- the job waits for its end
         UPDATE {schema}.unique_keys SET job = new_id, before = holder.id WHERE unique_keys.key = kept ->> 'unique_key';
@@ -1055,6 +1059,7 @@ BEGIN
             CASE jsonb_typeof(keys -> 'command') WHEN 'array' THEN {schema}.enqueue_ascii((keys -> 'command')::text) END,
             spec_number, start, due, {schema}.enqueue_duration(keys -> 'delay', 'delay'), start_limit,
             {schema}.enqueue_duration(keys -> 'unique_for', 'unique_for'));
+        PERFORM {schema}.enqueue_set_batch(kept ->> 'batch', most, fails);
         IF current_setting('queuectl.notify', true) IS DISTINCT FROM 'off' THEN
             PERFORM pg_notify('queuectl_' || current_schema(), '');
         END IF;
@@ -1094,6 +1099,7 @@ BEGIN
     IF kept ->> 'batch' IS NOT NULL AND jsonb_array_length(edges) > 0 THEN
         PERFORM {schema}.enqueue_check_batch(new_id, new_seq, kept ->> 'batch');
     END IF;
+    PERFORM {schema}.enqueue_set_batch(kept ->> 'batch', most, fails);
     INSERT INTO {schema}.counts (queue, state, jobs) VALUES (kept ->> 'queue', first_state, 1);
     INSERT INTO {schema}.uses (spec, jobs) VALUES (spec_number, 1);
     IF current_setting('queuectl.notify', true) IS DISTINCT FROM 'off' THEN
