@@ -9,6 +9,7 @@ from queuectl.domain.job import Job, JobState
 from queuectl.domain.lifecycle import Started
 from queuectl.domain.limits import Candidate, Queue, Wanted
 from queuectl.domain.served import Served
+from queuectl.store.postgres.errors import translated
 from queuectl.store.postgres.session import PostgresSession
 from queuectl.store.postgres.text import array
 from queuectl.store.shared.gated import Gated
@@ -131,6 +132,10 @@ class Claiming(PostgresSession, Gated):
         limited = f"CASE WHEN concurrency IS NULL THEN 0 ELSE {running} END"
         found = self._select(f"SELECT {QUEUE}, {limited} FROM {{schema}}.queues ORDER BY name")
         return [(queue_of(row), number) for *row, number in found]
+
+    def _select_at_once(self, text: str, values: Sequence[object]) -> list[Any] | None:
+        with translated(self._address):
+            return self._line.fetch_at_once(self._text(text), list(values), self._settings["lock_timeout"])
 
     def _shut_gates_late(self) -> None:
         self._shuts_late = True

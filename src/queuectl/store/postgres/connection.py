@@ -61,6 +61,8 @@ SETTLE = """SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::te
 WHERE pg_backend_pid() = %s"""
 """Changes nothing behind a pooler, which shows another process number than the server."""
 
+AT_ONCE = "50ms"
+"""How long a query waits for locks that is not to wait: a commit that has begun may be over by then."""
 READING = "BEGIN ISOLATION LEVEL READ COMMITTED"
 WRITING = f"{READING} READ WRITE"
 
@@ -194,6 +196,22 @@ class Line:
             if db.is_given_up or not passes_with_connection(error):
                 raise
             return self._fetched(self.open(), query, parameters)
+
+    def fetch_at_once(self, query: str, parameters: Any, usual: str) -> list[tuple[Any, ...]] | None:
+        """All rows of a query inside a transaction; None if it has waited for another session for `AT_ONCE`: then it
+        has done nothing. `usual`: the transaction's `lock_timeout`."""
+        patience = "SELECT set_config('lock_timeout', %s, true)"
+        self.execute("SAVEPOINT at_once")
+        self.execute(patience, [AT_ONCE])
+        try:
+            with self.open().pipeline():
+                found = self.execute(query, parameters).fetchall()
+        except psycopg.errors.LockNotAvailable:
+            self.execute("ROLLBACK TO SAVEPOINT at_once")
+            return None
+        self.execute(patience, [usual])
+        self.execute("RELEASE SAVEPOINT at_once")
+        return found
 
     def _fetched(self, db: Connection, query: str, parameters: Any) -> list[tuple[Any, ...]]:
         if not db.is_direct:

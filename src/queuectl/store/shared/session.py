@@ -58,6 +58,10 @@ class Session(ABC):
     def _have_patience(self, seconds: float | None) -> None:  # noqa: B027 - one that writes to a file has waited before
         """How long to wait for what others have locked, from now on in this transaction; None: as usual."""
 
+    def _select_at_once(self, text: str, values: Sequence[object]) -> list[Any] | None:
+        """The same, inside a transaction; None if it would have to wait for others: then it has done nothing."""
+        return self._select(text, values)
+
     @abstractmethod
     def _turn_batches(self, names: Collection[str], *, joined: bool = False) -> None:
         """Jobs of these batches end, run again or leave them in this transaction, or have `joined` them: until it ends,

@@ -119,12 +119,13 @@ def _may_change(held: Held, rules: Collection[Rule], now: float) -> bool:
     return any(fate(held.by(now), rule) in WRITING for rule in rules)
 
 
-def _add(store: Session, wanted: Mapping[str, str]) -> set[str]:
-    """Adds rows for keys that have none, and returns these."""
+def _add(store: Session, wanted: Mapping[str, str], at_once: bool = False) -> set[str]:
+    """Adds rows for keys that have none, and returns these; `at_once`: but for those that others are adding."""
     pairs = store._dialect.pairs
     text = f"INSERT INTO {{schema}}.unique_keys (key, job) {pairs} ON CONFLICT (key) DO NOTHING RETURNING key"
     arrays = [store._dialect.array(list(part)) for part in (wanted, wanted.values())]
-    return {key for (key,) in store._select(text, arrays)}
+    found = store._select_at_once(text, arrays) if at_once else store._select(text, arrays)
+    return {key for (key,) in found or ()}
 
 
 def _holders(store: Session, keys: Sequence[str], locked: bool = False) -> dict[str, Held]:
@@ -175,7 +176,7 @@ def take_again(store: Session, job: Job, again: dict[str, Job], now: float) -> N
     text = f"SELECT job, before FROM {{schema}}.unique_keys WHERE key = ? {store._dialect.skip_locked}"
     found = store._select(text, [key])
     if not found:
-        if not _add(store, {key: job.id}):
+        if not _add(store, {key: job.id}, at_once=True):
             raise Conflict(f"job {job.id} cannot run again: another job is taking its unique key {key!r}", "try again")
         again[key] = job
         return
