@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,29 @@ def test_news_are_read_in_pages_without_a_gap(client: Client, monkeypatch: pytes
             assert {job for kind, job in told if kind == "ended"} == {job.id for job in jobs[:-1]}
             assert ("started", jobs[-1].id) in told
             assert list(watching.pages()) == []
+
+
+@pytest.mark.parametrize("told", ["in pages", "at once"])
+def test_an_end_that_is_recorded_long_after_it_happened_is_told_once(
+    client: Client, store_factory: StoreFactory, told: str
+) -> None:
+    store, grip = client.store, a_grip(client.store)
+
+    def kinds(watching: news.Watching) -> list[tuple[str, str | None]]:
+        found = chain.from_iterable(watching.pages()) if told == "in pages" else watching.read() or ()
+        return [(each.kind, each.job) for each in found]
+
+    store.claim(grip, HOST, 10, ())
+    with closing(news.Watching(store)) as watching:
+        assert kinds(watching) == []
+        began = store.now()
+        store_factory.clock.forward(600)  # the worker's connection is gone, or the worker
+        assert kinds(watching) == []
+        jobs = store.running(grip.worker)
+        store.record(grip, [Change(job, Ended(began, began + 1, exit_code=0)) for job in jobs])
+        assert sorted(kinds(watching)) == [("ended", "a"), ("ended", "b")]
+        store_factory.clock.forward(1)
+        assert kinds(watching) == []
 
 
 def test_events_are_the_latest_within_a_time(client: Client, store_factory: StoreFactory) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
 from queuectl.client.gaps import Gaps
+from queuectl.client.hands import Hands
 from queuectl.client.waiting import REST, Patience, Say
 from queuectl.domain.errors import StoreLost, StoreUnavailable
 from queuectl.engine.dispatch.wakeup import wakeup_for
@@ -49,6 +50,7 @@ class Watching:
         self._wakeup = wakeup_for(store)
         self._told: dict[tuple[str, int, int], float] = {}
         self._gaps = Gaps(store)
+        self._hands = Hands(store)
         self.place = place or store.place()
         self._begin(self.place)
 
@@ -96,6 +98,8 @@ class Watching:
         place = self._store.place()
         later = list(islice(chain.from_iterable(self._gaps.filled(NEWS_MAX)), NEWS_MAX))
         found = self._store.news(self._looking_back(), NEWS_MAX)
+        known = {each.key for each in found}
+        found += [each for each in self._hands.ended() if each.key not in known]
         kinds = Counter(each.key[0] for each in (*later, *found))
         if max(kinds.values(), default=0) >= NEWS_MAX:
             self._begin(place)
@@ -120,6 +124,9 @@ class Watching:
             if max(Counter(each.key[0] for each in found).values(), default=0) < most:
                 break
             most *= 1 if after != before else 2
+        if late := [each for each in self._hands.ended() if each.key not in self._told]:
+            self._told |= {each.key: upto.at for each in late}
+            yield late
         self.place = self.place._replace(at=upto.at)
         self._told = {key: at for key, at in self._told.items() if at > upto.at - 2 * LOOK_BACK_S}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
 from queuectl.typed import TYPE_CHECKING, Protocol
 
@@ -62,6 +62,12 @@ class HistoryStore(Protocol):
 
     def news(self, after: Place, limit: int) -> list[News]:
         """What happened after a place, by time, at most `limit` of each kind. Includes everything that runs now."""
+
+    def in_hand(self, limit: int) -> set[tuple[int, int]]:
+        """The executions that workers have in hand, started or not, at most `limit`: each `jobs.seq` with its lease."""
+
+    def ends_of(self, executions: Set[tuple[int, int]]) -> list[News]:
+        """The ends of executions so named, of those that have ended, whenever that was."""
 
     def news_between(self, kind: str, first: int, last: int, limit: int) -> list[News]:
         """The jobs added (`job`) or deeds (`deed`) with these numbers, the first `limit` of them."""

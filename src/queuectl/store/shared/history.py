@@ -5,7 +5,7 @@ Every command opens a store, but few ask for history, so its values are imported
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 from queuectl.domain.job import HOOKS, Attempt, Job, JobState, Outcome
 from queuectl.store.shared import rows
@@ -205,17 +205,31 @@ class History(Counting):
                 number=number, worker=worker_name(worker),
             )  # fmt: skip
 
+    def in_hand(self, limit: int) -> set[tuple[int, int]]:
+        text = f"SELECT seq, lease FROM {{schema}}.jobs WHERE state = 'processing' AND queue <> '{HOOKS}' LIMIT ?"
+        return set(self._select(text, [limit]))
+
+    def ends_of(self, executions: Set[tuple[int, int]]) -> list[News]:
+        of_these = f"attempts.job {self._dialect.any_of} AND attempts.finished_at IS NOT NULL"
+        found = self._ends_where(of_these, [self._dialect.array([seq for seq, _ in executions])])
+        return [end for lease, end in found if (end.key[1], lease) in executions]
+
     def _ended(self, after: Place, limit: int) -> Iterator[News]:
+        recent = "attempts.finished_at >= ? ORDER BY attempts.finished_at LIMIT ?"
+        return (end for _, end in self._ends_where(recent, [after.at, limit]))
+
+    def _ends_where(self, which: str, values: Sequence[object]) -> Iterator[tuple[int, News]]:
+        """Ends, each with the lease of its execution."""
         from queuectl.store.past import News
 
         text = (
-            "SELECT attempts.job, attempts.number, attempts.finished_at, attempts.outcome, attempts.exit_code, "
-            "attempts.error, attempts.worker, jobs.id, jobs.queue, jobs.state "
+            "SELECT attempts.lease, attempts.job, attempts.number, attempts.finished_at, attempts.outcome, "
+            "attempts.exit_code, attempts.error, attempts.worker, jobs.id, jobs.queue, jobs.state "
             "FROM {schema}.attempts JOIN {schema}.jobs ON jobs.seq = attempts.job "
-            f"WHERE attempts.finished_at >= ? AND jobs.queue <> '{HOOKS}' ORDER BY attempts.finished_at LIMIT ?"
+            f"WHERE jobs.queue <> '{HOOKS}' AND {which}"
         )
-        for seq, number, at, outcome, code, error, worker, job, queue, state in self._select(text, [after.at, limit]):
-            yield News(
+        for lease, seq, number, at, outcome, code, error, worker, job, queue, state in self._select(text, values):
+            yield lease, News(
                 at=at, kind="ended", key=("end", seq, number), job=job, queue=queue, state=JobState(state),
                 number=number, outcome=Outcome(outcome), exit_code=code, error=error, worker=worker_name(worker),
             )  # fmt: skip
