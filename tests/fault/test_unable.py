@@ -79,7 +79,7 @@ def test_a_detached_worker_that_crashes_leaves_its_error_in_its_log(shop: Worksh
     program = (
         "from queuectl import detaching; from queuectl.wire.workers import WorkerOptions\n"
         "from queuectl.engine.dispatch.dispatcher import Dispatcher\n"
-        "def step(self): raise KeyError('surprise')\n"
+        "def step(self, heard): raise KeyError('surprise')\n"
         "Dispatcher.step = step\n"
         f"print(detaching.start_detached({str(shop.db)!r}, WorkerOptions(name='w')))"
     )

@@ -89,7 +89,7 @@ class _Explaining:
                 return gate._replace(told=self._since("held", "Held"), fix=f"queuectl release {named(job.id)}")
             case Code.EXPIRED if all(each.stopping or each.orphaned for each in self._around.live):
                 told = reason_words(job, gate.reason, self._now, self._time)
-                return gate._replace(told=f"{told}; the next worker cancels it", fix=WORKER)
+                return gate._replace(told=f"{told}; the next worker cancels it", fix=f"queuectl retry {named(job.id)}")
             case Code.CANCELLING:
                 fix = f"queuectl cancel {named(job.id)}" if self._condition() is Condition.ORPHANED else None
                 return gate._replace(told=self._since(gate.reason, "CancelRequested") + self._of_worker(), fix=fix)

@@ -31,7 +31,7 @@ def write_alike(session: Session, changed: Sequence[tuple[Job, Job]], now: float
     for pair in changed:
         before, after = pair
         differs = tuple(map(is_not, before, after))  # an event leaves the other values as they are
-        if not any(differs[:_UPDATED_AT] + differs[_UPDATED_AT + 1 :]):
+        if after.locks and not any(differs[:_UPDATED_AT] + differs[_UPDATED_AT + 1 :]):
             same.append(after.seq)
             continue
         key = differs, tuple(compress(after, differs)), rows.is_ready(after, now)
