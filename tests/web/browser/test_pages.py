@@ -7,11 +7,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from queuectl.client.operations import OPERATIONS
 from queuectl.domain.job import JobState
 from queuectl.domain.selector import Selector
+from queuectl.wire.times import format_time
 from tests.web.browser.conftest import OpenPage
 from tests.web.service import Service
 from tests.workshop import Worker, until
@@ -257,6 +258,22 @@ def test_a_failure_on_the_overview_has_its_command_as_title(
     expect(line.get_by_title(command)).to_be_visible()
 
 
+BAR_OF = """(at) => [...document.querySelectorAll("#chart g:has(.failed)")]
+  .find((bar) => bar.dataset.from <= at && at < bar.dataset.until)?.dataset.from"""
+
+
+def bar_of(page: Page, server: Service, job_id: str) -> Locator:
+    """The bar of a failed job, once there is one: a chart can be some seconds old."""
+    at = format_time(server.queue.job(job_id).finished_at)
+
+    def is_shown() -> bool:
+        page.evaluate("document.dispatchEvent(new Event('refresh'))")
+        return page.evaluate(BAR_OF, at) is not None
+
+    until(is_shown, f"the end of {job_id} is in the chart")
+    return page.locator(f'#chart g[data-from="{page.evaluate(BAR_OF, at)}"]')
+
+
 def test_a_bar_of_the_chart_tells_its_numbers_and_leads_to_its_jobs(
     open_page: OpenPage, server: Service, worker: Worker
 ) -> None:
@@ -269,8 +286,8 @@ def test_a_bar_of_the_chart_tells_its_numbers_and_leads_to_its_jobs(
         re.compile(r"^\d{4}-.* \d\d:\d[05]–\d\d:\d[05]: \d+ completed, \d+ failed$")
     )
     page.get_by_role("navigation", name="Range").get_by_role("link", name="1h").click()
-    bar = page.locator("#chart g:has(.failed)").last
-    bar.locator(".failed").click()
+    expect(page).to_have_url(re.compile("range=1h"))
+    bar_of(page, server, "in-a-bar").locator(".failed").click()
     expect(page.locator("tr[data-part=in-a-bar]")).to_be_visible()
     expect(page.locator(".chip", has_text="ended from")).to_contain_text(re.compile(r"\d\d:\d\d:00[+-]"))
     shown = set(page.locator("tr[data-row] .state").all_inner_texts())
@@ -297,7 +314,7 @@ def test_a_touched_bar_tells_its_numbers_until_it_opens_its_jobs(
     server.enqueue("exit 5", id="touched", max_retries=0)
     ended(server, "touched")
     page = open_page("/", width=390, has_touch=True)
-    bar = page.locator("#chart g:has(.failed)").last
+    bar = bar_of(page, server, "touched")
     bar.scroll_into_view_if_needed()
     place = bar.bounding_box()
     bar.tap()
