@@ -232,8 +232,9 @@ class Claiming:
         if self._supply is not Supply.UNKNOWN:
             return claims
         self._store.take_expired()  # of a claim that was rolled back
-        free, rooms = dict(self._rooms(none_ahead)), list(self._rooms(self._ahead))
+        free = dict(self._rooms(none_ahead))
         if self._claim_for_slots(list(free.items()), max(1, max_lost - 1), claims):
+            rooms = self._rooms(self._ahead)
             self._claim_ahead([(link, more) for link, room in rooms if (more := room - free.get(link, 0))], claims)
         claims.expired = self._store.take_expired()
         return claims

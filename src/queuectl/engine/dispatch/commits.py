@@ -60,17 +60,18 @@ class Commits:
         """The earliest time for it. Idle slots with work waiting do not wait for a full transaction. Neither does the
         last result, since no other can join it.
         """
-        if self._known.ended and self._crew.is_idle and not self._outage.lasts:
+        is_idle = self._crew.is_idle
+        if is_idle and self._known.ended and not self._outage.lasts:
             return 0.0
-        is_starved = not self._stopping.has_begun and self._claiming.is_starved()
-        return self._pace.hurry_not_before if is_starved or self._crew.is_idle else self._pace.commit_not_before
+        hurries = is_idle or (not self._stopping.has_begun and self._claiming.is_starved())
+        return self._pace.hurry_not_before if hurries else self._pace.commit_not_before
 
     def to_follow(self) -> list[Job]:
         """The jobs that have ended, if a claim may give out what they held before their ends are recorded. Where each
         transaction is synced, that would save nothing."""
-        if self._syncs_all or self._known.in_doubt or not self._may_claim():
-            return []
         ended = self._known.ended
+        if not ended or self._syncs_all or self._known.in_doubt or not self._may_claim():
+            return []
         if any(flight.job.batch is not None and not _is_well(flight) for _, flight in ended):
             return []  # the rest of that batch may not start any more
         may_follow = self._claiming.may_follow(flight.job for _, flight in ended)

@@ -132,7 +132,7 @@ class Dispatcher:
         self._stopping.check_timeout(now)
         self._succession.ping(now)  # before the store is asked, which may take long: who says nothing is replaced
         try:
-            with machine.faults():
+            with machine.Faults():
                 self._polls.renew(now)
                 self._succession.check_closed_links()
                 self._notice_commits()

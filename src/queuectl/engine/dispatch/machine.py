@@ -6,7 +6,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from queuectl.domain.errors import OperationFailed
@@ -16,15 +15,15 @@ FAULTS = process.SHORTAGES | process.DISK_SHORTAGES | {errno.EACCES, errno.EIO, 
 """Errors of system calls that pass, or that somebody has to mend: no reason for a worker to end."""
 
 
-@contextmanager
-def faults() -> Iterator[None]:
-    """Raises `OperationFailed` in place of such an error."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FAULTS:
-            raise
-        raise OperationFailed(f"this machine fails: {error}") from error
+class Faults:
+    """A context that raises `OperationFailed` in place of such an error. Entered in every step, so it does no more."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, OSError) and error.errno in FAULTS:
+            raise OperationFailed(f"this machine fails: {error}") from error
 
 
 PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
