@@ -70,9 +70,8 @@ class Dispatcher:
         self._clock, self._host = clock, host
         self._wakeup, self._observe = wakeup, observe
         self._settings = Settings(store.config())
-        self.pace = Pace(clock)
         self._outage = Outage(observe, leased=store.shared_by_machines)
-        self._known = Pending(clock)
+        self._known, self.pace = Pending(clock), Pace(clock)
         crew = self._crew = Crew(store, options, host, observe)
         self.stopping = self._stopping = Stopping(self._crew, options.stop_timeout, clock, observe, unfinished)
         self.stop = self._stopping.begin
@@ -83,7 +82,7 @@ class Dispatcher:
         )  # fmt: skip
         self._pressure = Pressure(store, self._crew, host, observe)
         self._requests = Requests(store, self._crew, self._claiming, self._stopping, self._settings, observe)
-        self._drain = Drain(store, self._crew, observe)
+        self._drain, self._beat = Drain(store, self._crew, observe), Beat()
         self._upkeep = Upkeep(store, clock, lambda: self._claiming.is_full() or bool(self._pressure.waits), observe)
         self._commits = Commits(
             self._known, self._crew, self._claiming, self._stopping, self._pressure, self.pace, self._outage,
@@ -91,7 +90,6 @@ class Dispatcher:
         )  # fmt: skip
         self._firing = Firing(store, self.pace, clock, self._stopping, self._claiming, self._requests, observe)
         self._polls = Polling(store, self._settings, options.poll, crew, self._succession, self._firing, self._requests)
-        self._beat = Beat()
         self.exit_code: int | None = None
 
     # --- beginning and end ------------------------------------------------------------------
@@ -136,6 +134,8 @@ class Dispatcher:
                 self._polls.renew(now)
                 self._succession.check_closed_links()
                 self._notice_commits()
+                if self._commits.is_claim_due(now):
+                    self._commit(now)  # before all else: a new job starts at once
                 self._tick(now)
                 self._hand_over()
                 if self._commits.is_due(now):
