@@ -52,10 +52,6 @@ class Commits:
         """Whether the next transaction is due."""
         return now >= self.not_before() and (self.is_pending or now >= self.starts_due_at())
 
-    def is_claim_due(self, now: float) -> bool:
-        """Whether one is due that has nothing to record."""
-        return not self._known.is_pending and self.is_due(now)
-
     def starts_due_at(self) -> float:
         """When the next transaction is due for starts alone; infinite if there are none."""
         return self._known.first_sent_at() + RECORD_START_AFTER_S

@@ -134,8 +134,6 @@ class Dispatcher:
                 self._polls.renew(now)
                 self._succession.check_closed_links()
                 self._notice_commits()
-                if self._commits.is_claim_due(now):
-                    self._commit(now)  # before all else: a new job starts at once
                 self._tick(now)
                 self._hand_over()
                 if self._commits.is_due(now):
