@@ -8,13 +8,15 @@ import json
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from queuectl.client import news
 from queuectl.client.accounting import COLUMNS, columns_of
 from queuectl.client.facade import Client
-from queuectl.domain.errors import Invalid
+from queuectl.client.hands import Hands
+from queuectl.domain.errors import Invalid, StoreUnavailable
 from queuectl.domain.lifecycle import Ended, Started
 from queuectl.domain.selector import Selector
 from queuectl.store.sqlite.store import SqliteStore
@@ -107,6 +109,19 @@ def test_an_end_that_is_recorded_long_after_it_happened_is_told_once(
         assert sorted(kinds(watching)) == [("ended", "a"), ("ended", "b")]
         store_factory.clock.forward(1)
         assert kinds(watching) == []
+
+
+def test_an_end_that_could_not_be_read_is_told_later(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, grip = client.store, a_grip(client.store)
+    jobs = store.claim(grip, HOST, 10, ())
+    hands, now = Hands(store), store.now()
+    store.record(grip, [Change(job, Ended(now, now, exit_code=0)) for job in jobs])
+    with monkeypatch.context() as away:
+        away.setattr(store, "ends_of", Mock(side_effect=StoreUnavailable("the store is away", "")))
+        with pytest.raises(StoreUnavailable):
+            hands.ended()
+    assert {end.job for end in hands.ended()} == {job.id for job in jobs}
+    assert hands.ended() == []
 
 
 def test_events_are_the_latest_within_a_time(client: Client, store_factory: StoreFactory) -> None:

@@ -20,5 +20,7 @@ class Hands:
     def ended(self) -> list[News]:
         """The ends of those that have left workers' hands since the last look."""
         now = self._store.in_hand(IN_HAND_MAX)
-        left, self._known = self._known - now, now
-        return self._store.ends_of(left) if left else []
+        left = self._known - now
+        found = self._store.ends_of(left) if left else []
+        self._known = now  # only now: if the store was away just then, the next look asks again
+        return found
